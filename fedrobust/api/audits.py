@@ -11,6 +11,7 @@ from fedrobust.api.model_request import (
     check_epsilon,
     check_named,
     data_of,
+    detector_for,
     interfaces_of,
     name_of,
     progress_teller,
@@ -23,13 +24,11 @@ from fedrobust.api.model_request import (
 from fedrobust.checks import check_reach
 from fedrobust.config import ConfigError
 from fedrobust.cores import cores
-from fedrobust.detectors import DETECTORS, Detector
 from fedrobust.evasion import Threat
 from fedrobust.report.card import write as write_card
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import CheckFinished, Listener, emit
 from fedrobust.runtime import start_tensorflow
-from fedrobust.spec import build
 
 if TYPE_CHECKING:
     import keras
@@ -119,7 +118,11 @@ def audit_model(
     trained_on = tuple(trained_on)
     check_named(model, data, out)
     interfaces = interfaces_of(input, labels, head)
-    chosen, rate, named = _detector_of(model, detector, detector_rate, space)
+    chosen, rate, named, _ = detector_for(model, detector, detector_rate, key="detector_rate")
+    if chosen is not None and space != "native":
+        raise ConfigError(
+            f"detector = {named!r} with space = {space!r}: it sees stored images; choose native"
+        )
     start_tensorflow(cores())
     from fedrobust.audit.from_file import audit_file
     from fedrobust.audit.opened import model_digest
@@ -136,7 +139,7 @@ def audit_model(
         "epsilon": str(epsilon),
         "effort": effort,
         "trained-on": trained_on or used,
-        **({"detector": [named, rate]} if named else {}),
+        **({"detector": [named, rate]} if chosen is not None else {}),
         **{what: model_digest(path) if str(path) else "" for what, path in companions.items()},
     }
     request = request_of(model, dataset, threat, split, images, seed, name, interfaces, **asked)
@@ -166,27 +169,6 @@ def audit_model(
     write_json(folder / "card.json", card.content)
     write_card(folder)
     return {**card.content, "folder": str(folder)}
-
-
-def _detector_of(model: Any, detector: str, rate: float, space: str) -> tuple[Detector | None, float, str]:
-    """Return the detector, the share of clean images on which the model may abstain, and the detector's spec.
-
-    Raises:
-        ConfigError, SpecError: it cannot be used.
-    """
-    if rate < 0 or rate >= 1:
-        raise ConfigError(f"detector_rate = {rate}: choose a number above 0, below 1, such as 0.05")
-    run = run_of(model)
-    base = run.experiment.model if run is not None else None
-    named = detector or (base.detector if base else "none")
-    rate = rate or (base.detector_rate if base else 0.05)
-    if named == "none":
-        return None, rate, ""
-    if space != "native":
-        raise ConfigError(
-            f"detector = {named!r} with space = {space!r}: it sees stored images; choose native"
-        )
-    return build(DETECTORS, named), rate, named
 
 
 def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -6,28 +6,30 @@ TensorFlow is imported inside functions, so that settings are checked without it
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedrobust.api.model_request import check_epsilon, data_of, interfaces_of
+from fedrobust.api.model_request import check_epsilon, data_of, detector_for, interfaces_of
 from fedrobust.config import ConfigError
 from fedrobust.cores import cores
 from fedrobust.detectors import DETECTORS
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion import Threat
 from fedrobust.runtime import start_tensorflow
-from fedrobust.spec import build
 
 if TYPE_CHECKING:
     import keras
 
     from fedrobust.models.interfaces import Texts
 
+DEFAULT = "feature-squeezing"
+"""The detector of a model whose study has none."""
+
 
 def detect_attacks(
     model: "str | Path | keras.Model",
     data: str = "",
-    detector: str = "feature-squeezing",
+    detector: str = "",
     epsilon: float | str = "4/255",
     *,
-    rate: float = 0.05,
+    rate: float = 0.0,
     norm: str = "linf",
     split: str = "test",
     images: int = 0,
@@ -47,9 +49,10 @@ def detect_attacks(
     Args:
         model: a ``.keras`` file, a run folder or a Keras model.
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
-        detector: "feature-squeezing", "mahalanobis", with settings, or a dotted path.
+        detector: "feature-squeezing", "mahalanobis", with settings, or a dotted path; empty: that of the run's study
+            (`model.detector`), else "feature-squeezing".
         epsilon: of the attacks.
-        rate: share of clean validation images on which the model may abstain.
+        rate: share of clean validation images on which the model may abstain; 0: that of the run's study, else 0.05.
         norm: "linf" or "l2".
         split: of the data set.
         images: number of images of the split, stratified by class; 0 for all.
@@ -60,9 +63,10 @@ def detect_attacks(
         data_root: folder that is searched first for data.
 
     Returns:
-        ``clean``: ``coverage`` (answered), ``false-alarms``, ``right``, ``right-of-answered``; ``attacked``:
-        ``robust``, ``robust-unaware`` (of an attacker who does not know the detector), ``fooled-and-detected``; each a
-        share with ``value``, ``successes``, ``n`` and ``interval``.
+        ``detector``: ``settings``, ``chosen`` (by whom), ``rate``, ``threshold``; ``clean``: ``coverage`` (answered),
+        ``false-alarms``, ``right``, ``right-of-answered``; ``attacked``: ``robust``, ``robust-unaware`` (of an attacker
+        who does not know the detector), ``fooled-and-detected``; each a share with ``value``, ``successes``, ``n`` and
+        ``interval``.
 
     Raises:
         ModelFileError, ModelError, DataError, ConfigError, SpecError: an argument cannot be used.
@@ -71,19 +75,23 @@ def detect_attacks(
         >>> found = fedrobust.detect_attacks("runs/breast", detector="mahalanobis")  # doctest: +SKIP
         >>> found["clean"]["coverage"]["value"], found["attacked"]["robust"]["value"]  # doctest: +SKIP
     """
-    if not 0 < rate < 1:
-        raise ConfigError(f"rate = {rate}: choose a number above 0, below 1, such as 0.05")
     if norm not in ("linf", "l2"):
         raise ConfigError(f"norm = {norm!r}: choose linf or l2")
     check_epsilon(epsilon, norm)
-    chosen, interfaces = build(DETECTORS, detector), interfaces_of(input, labels, head, companions=False)
+    chosen, rate, _, who = detector_for(model, detector, rate, otherwise=DEFAULT)
+    if chosen is None:
+        raise ConfigError(
+            f'detector = "none": there is nothing to measure; name one of {", ".join(DETECTORS)}, or leave it out for '
+            "the run's own"
+        )
+    interfaces = interfaces_of(input, labels, head, companions=False)
     start_tensorflow(cores())
     from fedrobust.audit.detection import detection
 
     dataset = data_of(model, data, data_root)
     if dataset.multilabel:
         raise ConfigError(f"{dataset.name}: multi-label; detectors take data with one class an image")
-    return detection(
+    found = detection(
         model,
         dataset,
         chosen,
@@ -95,3 +103,4 @@ def detect_attacks(
         seed=seed,
         interfaces=interfaces,
     )
+    return {**found, "detector": {**found["detector"], "chosen": who}}

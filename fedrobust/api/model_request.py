@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from fedrobust.atomic import atomic, cannot_write
 from fedrobust.config import ConfigError
+from fedrobust.config.model_parts import detector_of
 from fedrobust.cores import cores
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.load import load
+from fedrobust.detectors import DETECTORS, Detector
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion import Threat
 from fedrobust.models.interfaces import Interfaces
@@ -25,6 +27,7 @@ from fedrobust.paths import check_can_hold, expanded
 from fedrobust.runs.events import AttackProgressed, Listener, listening, teller
 from fedrobust.runs.request import folder_for
 from fedrobust.runs.run import Run
+from fedrobust.spec import build
 from fedrobust.study import Study
 
 if TYPE_CHECKING:
@@ -74,6 +77,40 @@ def run_of(model: Any) -> Run | None:
     if isinstance(model, str | Path) and (Path(model).expanduser() / "experiment.toml").is_file():
         return Run.open(model)
     return None
+
+
+def detector_for(
+    model: Any, detector: str, rate: float, otherwise: str = "none", key: str = "rate"
+) -> tuple[Detector | None, float, str, str]:
+    """Return the detector of attacked images for a model.
+
+    Args:
+        model: of the caller.
+        detector: asked for; empty: that of the run's study (`model.detector`); "none": there is none.
+        rate: share of clean images on which the model may abstain; 0: that of the run's study, else 0.05.
+        otherwise: the detector where none is asked for and the study has none.
+        key: the name of `rate` in errors.
+
+    Returns:
+        The detector or None, the rate, the detector's spec, and who chose it, in words.
+
+    Raises:
+        ConfigError, SpecError: it cannot be used.
+    """
+    if not 0 <= rate < 1:
+        raise ConfigError(
+            f"{key} = {rate}: choose a number above 0, below 1, such as 0.05; 0: the run's, else 0.05"
+        )
+    run = run_of(model)
+    base = run.experiment.model if run is not None else None
+    rate = rate or (base.detector_rate if base else 0.05)
+    if detector:
+        named, chosen = detector, "asked for"
+    elif run is not None and base is not None and base.detector != "none":
+        return detector_of(base, run.experiment.base), rate, base.detector, "the run's own (model.detector)"
+    else:
+        named, chosen = otherwise, "the default, as the run has none" if base else "the default"
+    return (None if named == "none" else build(DETECTORS, named)), rate, named, chosen
 
 
 def check_epsilon(epsilon: float | str, norm: str) -> None:

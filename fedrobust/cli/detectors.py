@@ -17,6 +17,7 @@ from fedrobust.complaints import complaints
 @app.command(
     cls=Command,
     epilog=examples(
+        "fedrobust detect runs/breast",
         "fedrobust detect runs/breast --detector mahalanobis",
         'fedrobust detect model.keras --data breastmnist --detector "feature-squeezing(bits=3)" --images 100',
     ),
@@ -24,13 +25,16 @@ from fedrobust.complaints import complaints
 def detect(
     model: Model,
     data: Data = "",
-    detector: Annotated[str, typer.Option(help="feature-squeezing, mahalanobis, or a dotted path.")] = (
-        "feature-squeezing"
-    ),
+    detector: Annotated[
+        str,
+        typer.Option(
+            help="feature-squeezing, mahalanobis, or a dotted path; empty: the run's own, else feature-squeezing."
+        ),
+    ] = "",
     epsilon: Annotated[str, typer.Option(help="Of the attacks.")] = "4/255",
     rate: Annotated[
-        float, typer.Option(help="Share of clean validation images on which the model may abstain.")
-    ] = 0.05,
+        float, typer.Option(help="Share of clean images on which it may abstain; 0: the run's, else 0.05.")
+    ] = 0.0,
     norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
     split: SplitName = "test",
     images: Count = 0,

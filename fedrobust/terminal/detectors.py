@@ -29,9 +29,9 @@ def detection_table(found: Mapping[str, Any]) -> Table:
     shown = Table(
         title=escape(f"{found['model']}, {found['n']} images, {about['settings']}"),
         caption=(
-            f"Threshold {about['threshold']:.4g}: at most {percent(about['rate'])} of {about['threshold-on']} clean "
-            f"validation images are above. Attacks: {threat['norm']}, epsilon {threat['epsilon']:.4g}. Abstaining on a "
-            "clean image counts as an error, on an attacked one it does not."
+            f"Detector: {about['chosen']}. Threshold {about['threshold']:.4g}: at most {percent(about['rate'])} of "
+            f"{about['threshold-on']} clean validation images are above. Attacks: {threat['norm']}, epsilon "
+            f"{threat['epsilon']:.4g}. Abstaining on a clean image counts as an error, on an attacked one it does not."
         ),
         **PLAIN,
     )

@@ -1,14 +1,20 @@
 """Detectors: their scores, the model that abstains, and the measure of both."""
 
+from collections import defaultdict
 from dataclasses import replace
+from io import StringIO
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
 from scipy.spatial.distance import mahalanobis
 
 from fedrobust import api
+from fedrobust.api import detectors, model_request
+from fedrobust.audit import detection as audit_detection
 from fedrobust.audit.detection import detection
 from fedrobust.checks.settings import detector_measured
 from fedrobust.config import ConfigError, Experiment
@@ -23,6 +29,7 @@ from fedrobust.models.classifier import build_classifier
 from fedrobust.registry import UnknownNameError
 from fedrobust.runs.codec import read
 from fedrobust.runs.record import DetectorRecord
+from fedrobust.terminal.detectors import detection_table
 
 
 class NeverSuspicious:
@@ -261,12 +268,72 @@ def test_what_a_detector_costs_is_told_in_two_sentences():
     [
         ({"rate": 1.0}, ConfigError, "rate = 1.0: choose a number above 0"),
         ({"norm": "l0"}, ConfigError, "choose linf or l2"),
+        ({"rate": -0.1}, ConfigError, "rate = -0.1: choose a number above 0"),
         ({"detector": "mahalanobi"}, UnknownNameError, 'did you mean "mahalanobis"'),
+        (
+            {"detector": "none"},
+            ConfigError,
+            'detector = "none": there is nothing to measure; name one of feature-sq',
+        ),
     ],
 )
 def test_wrong_settings_are_refused_before_the_model_is_opened(given, error, message):
     with pytest.raises(error, match=message):
         api.detect_attacks("nowhere.keras", "phantom", **given)
+
+
+OWN = {"model__detector": "mahalanobis(ridge=0.5)", "model__detector_rate": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("study", "given", "settings", "rate", "chosen"),
+    [
+        (OWN, {}, Mahalanobis(ridge=0.5), 0.2, "the run's own (model.detector)"),
+        (OWN, {"rate": 0.1}, Mahalanobis(ridge=0.5), 0.1, "the run's own (model.detector)"),
+        (OWN, {"detector": "feature-squeezing"}, FeatureSqueezing(), 0.2, "asked for"),
+        ({}, {}, FeatureSqueezing(), 0.05, "the default, as the run has none"),
+        (None, {}, FeatureSqueezing(), 0.05, "the default"),
+        (None, {"detector": "mahalanobis", "rate": 0.3}, Mahalanobis(), 0.3, "asked for"),
+    ],
+)
+def test_the_detector_is_the_runs_own_unless_another_is_asked_for_and_the_result_says_which(
+    monkeypatch, tmp_path, study, given, settings, rate, chosen
+):
+    run = None if study is None else SimpleNamespace(experiment=Experiment.of(**study))
+    monkeypatch.setattr(model_request, "run_of", lambda model: run)
+    monkeypatch.setattr(detectors, "start_tensorflow", lambda cores: None)
+    monkeypatch.setattr(
+        audit_detection, "detection", lambda model, data, detector, *rest, **more: measured(detector, more)
+    )
+    found = api.detect_attacks(str(tmp_path), "phantom", **given)
+    assert found["detector"] == {
+        "settings": repr(settings),
+        "rate": rate,
+        "threshold": 1.0,
+        "threshold-on": 8,
+        "chosen": chosen,
+    }
+    wide = Console(width=200, record=True, file=StringIO())
+    wide.print(detection_table(found))
+    assert f"Detector: {chosen}. Threshold 1: at most {rate:.1%}" in wide.export_text().replace("\n", " ")
+
+
+def measured(detector, settings):
+    """What is measured, without the model and the attacks."""
+    share = {"value": 0.5, "successes": 5, "n": 10, "interval": [0.24, 0.76]}
+    return {
+        "model": "model",
+        "n": 10,
+        "detector": {
+            "settings": repr(detector),
+            "rate": settings["rate"],
+            "threshold": 1.0,
+            "threshold-on": 8,
+        },
+        "threat": {"norm": "linf", "epsilon": 4 / 255},
+        "clean": defaultdict(lambda: share),
+        "attacked": defaultdict(lambda: share),
+    }
 
 
 def test_the_registry_knows_both():
