@@ -18,8 +18,7 @@ from fedrobust.complaints import complaints
     cls=Command,
     epilog=examples(
         "fedrobust detect runs/breast",
-        "fedrobust detect runs/breast --detector mahalanobis",
-        'fedrobust detect model.keras --data breastmnist --detector "feature-squeezing(bits=3)" --images 100',
+        "fedrobust detect model.keras --data breastmnist --detector mahalanobis --images 100",
     ),
 )
 def detect(

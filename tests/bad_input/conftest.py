@@ -12,7 +12,12 @@ LONGEST = 2100
 
 
 def files(folder: Path) -> dict[str, int]:
-    return {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*") if not path.is_dir()}
+    # Python's own byte code of an imported module is no part of a study.
+    return {
+        str(path): path.lstat().st_mtime_ns
+        for path in folder.rglob("*")
+        if not path.is_dir() and path.parent.name != "__pycache__"
+    }
 
 
 @pytest.fixture
