@@ -140,8 +140,8 @@ def resume(
 ) -> Run:
     """Resume an unfinished run from its last checkpoint, and return it.
 
-    Its results are bitwise equal to those of an uninterrupted run. A finished run is returned unchanged; none of its
-    settings can be changed.
+    Its results are bitwise equal to those of an uninterrupted run. A finished run is returned unchanged, and none of
+    its settings can be changed; if its process was stopped before its report, the report is written.
 
     Args:
         folder: the run folder.

@@ -16,6 +16,7 @@ from fedrobust.checks import check_data
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.sections import Engine
 from fedrobust.cores import cores
+from fedrobust.report.completion import complete
 from fedrobust.runs.checkpoint import any_whole, resumable
 from fedrobust.runs.events import Event, ForecastMade, Listener, StageStarted, StudyStarted, emit, listening
 from fedrobust.runs.folder import RunFolder
@@ -65,6 +66,8 @@ def simulate(
 def resumed(folder: str | Path, *listeners: Listener, overrides: Iterable[str] = (), **settings: Any) -> Run:
     """Continue an unfinished run from its last checkpoint, and return it; see `fedrobust.resume`.
 
+    Of a finished run, what its process was stopped in is done: the report and the removal of checkpoints.
+
     Raises:
         RunFolderError: it is no run folder, it has no checkpoint, or another process is running in it.
         ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
@@ -77,6 +80,7 @@ def resumed(folder: str | Path, *listeners: Listener, overrides: Iterable[str] =
                 f"{folder}: the run is finished, {given} would change nothing; leave it out, or run the study anew in "
                 "another folder"
             )
+        complete(run_folder)
         return finished
     return simulate(resumable(run_folder).changed(overrides, **settings), *listeners)
 

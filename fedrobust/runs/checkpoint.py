@@ -231,6 +231,11 @@ def any_whole(folder: RunFolder) -> bool:
     return any(whole(path) for path in _newest_first(folder))
 
 
+def has_checkpoints(folder: RunFolder) -> bool:
+    """Return whether a run has checkpoints, damaged ones too, or the log of their rounds."""
+    return folder.file(LOG).exists() or bool(_newest_first(folder))
+
+
 def discard_checkpoints(folder: RunFolder) -> None:
     """Remove all checkpoints of a finished run and its log; other files are kept.
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 from fedrobust.checks import check
 from fedrobust.cores import cores
 from fedrobust.data.dataset import NotHereError
-from fedrobust.runs.folder import RunFolder
+from fedrobust.report.completion import complete
+from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
@@ -177,6 +179,9 @@ class Bench:
                 continue
             run = record_in(self._folder(cell))
             if run is not None and run.status == "finished":
+                # A worker of the stopped sweep may not have ended yet: then it completes its own run.
+                with suppress(RunFolderError):
+                    complete(RunFolder(self._folder(cell)))
                 self.results.add(cell, self.places[cell.hash], run)
             else:
                 waiting.append(cell)

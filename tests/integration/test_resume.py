@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fedrobust
+import server.pipeline
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.runs.checkpoint import Checkpoint, CheckpointNotice, resumable
 from fedrobust.runs.events import RoundFinished, RoundStarted, StudyResumed
@@ -143,6 +144,41 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path, study, undisturbed):
     run = fedrobust.resume(folder.path)
     assert run.result["resumed-after"] == [2, 3]
     assert figures(run) == figures(undisturbed)
+
+
+def test_a_run_stopped_before_its_report_gets_it_and_loses_its_checkpoints(
+    tmp_path, study, undisturbed, monkeypatch
+):
+    folder, write = tmp_path / "run", server.pipeline.write_report
+    # An earlier stop left the page of an unfinished run.
+    interrupted(study, folder, in_round=3)
+    write(folder)
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server.pipeline, "write_report", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fedrobust.resume(folder)
+    before = (folder / "result.json").read_bytes()
+    assert Run.open(folder).status == "finished"
+    assert (folder / "checkpoints").is_dir()
+    assert "fedrobust run --resume" in (folder / "report.html").read_text()
+
+    with RunFolder(folder).locked(), pytest.raises(RunFolderError, match="another process is running"):
+        fedrobust.resume(folder)
+    run = fedrobust.resume(folder)
+    assert figures(run) == figures(undisturbed)
+    assert (folder / "result.json").read_bytes() == before
+    assert not (folder / "checkpoints").exists()
+    page = (folder / "report.html").read_text()
+    assert "fedrobust run --resume" not in page
+    assert page == write(folder).read_text()
+
+    # A complete run is left as it is, also where its report was removed.
+    (folder / "report.html").unlink()
+    fedrobust.resume(folder)
+    assert not (folder / "report.html").exists()
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, study, undisturbed):

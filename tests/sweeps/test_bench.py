@@ -13,6 +13,7 @@ import pytest
 
 import fedrobust
 from fedrobust.config import ConfigError
+from fedrobust.runs.round_log import LOG
 from fedrobust.runs.run import Run
 from fedrobust.sweeps.events import CellFinished, CellMissing, CellStarted, SweepStarted, WorkerReplaced
 from fedrobust.sweeps.page import render
@@ -121,12 +122,17 @@ def test_a_sweep_is_run_recorded_shown_and_not_run_twice(tmp_path):
 def test_with_one_more_value_finished_cells_stay_also_when_the_file_of_results_was_lost(tmp_path):
     fedrobust.bench(file(tmp_path), out=tmp_path / "out", workers=2)
     (tmp_path / "out" / "results.sqlite").unlink()
+    # As if the first cell's worker had been killed before it discarded its checkpoints.
+    log = min((tmp_path / "out" / "cells").iterdir()) / LOG
+    log.parent.mkdir()
+    log.touch()
     more = []
     path = file(tmp_path)
     path.write_text(path.read_text().replace("seed = [0, 1]", "seed = [0, 1, 2]"))
     bigger = fedrobust.bench(path, more.append, out=tmp_path / "out", workers=1)
     assert len(bigger.table) == 6
     assert next(event for event in more if isinstance(event, SweepStarted)).finished == 4
+    assert not log.parent.exists()
 
 
 def test_a_failing_cell_is_recorded_and_a_dead_worker_replaced(tmp_path):
