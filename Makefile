@@ -6,7 +6,7 @@ RUN := $(UV) run --no-sync
 # What pytest makes of the tests' asserts is kept, too: to make it anew takes every process a quarter of a minute.
 PYTEST := $(RUN) env -u PYTHONDONTWRITEBYTECODE pytest
 
-.PHONY: install run paper reference test test-all coverage docs golden mutation audit sbom lint format clean
+.PHONY: install run paper reference test test-all coverage docs golden reliability mutation audit sbom lint format clean
 
 install: .venv/installed
 
@@ -41,6 +41,10 @@ docs: install
 
 golden: install
 	$(RUN) python tests/golden/record.py $(ARGS)
+
+reliability: install
+	@mkdir -p runs
+	$(RUN) python experiments/reliability/run.py $(or $(ARGS),--out runs/reliability.json)
 
 mutation: install
 	$(RUN) python experiments/reliability/mutation.py $(ARGS)

@@ -126,7 +126,8 @@ class Results:
         """
         found = dict(self.cells.get(cell.name, {}))
         if not found:
-            found = {**asdict(cell), **self.run(cell)}
+            probed = {"evaluation__attacks": [EVASION]} if attacked and cell.is_probed else {}
+            found = {**asdict(cell), **self.run(cell, **probed)}
         if attacked and cell.is_probed and found["robust_accuracy"] is None:
             found["robust_accuracy"] = self.run(cell, evaluation__attacks=[EVASION])["robust_accuracy"]
         if attacked and cell.is_leaked and "leakage" not in found:
@@ -184,12 +185,17 @@ class Results:
 
 
 def cells() -> Iterator[tuple[Cell, bool]]:
-    """Yield all cells, cheap ones first, one seed after the other; then again those that are attacked, with True."""
-    for layers, attacked, data, seed in product(LAYERS, (False, True), DATA, SEEDS):
+    """Yield all cells, cheap ones first, one seed after the other, and whether each is attacked.
+
+    The attack on a head takes much longer than its training: those cells come again, after all others.
+    """
+    for layers, again, data, seed in product(LAYERS, (False, True), DATA, SEEDS):
         for epsilon, rule, attack in product(EPSILONS, RULES, ATTACKS):
             cell = Cell(data, layers, epsilon, rule, attack, seed)
-            if not attacked or cell.is_probed or cell.is_leaked:
-                yield cell, attacked
+            if not again:
+                yield cell, layers == "all"
+            elif layers == "head" and (cell.is_probed or cell.is_leaked):
+                yield cell, True
 
 
 def main() -> None:

@@ -2,22 +2,29 @@
 
     python experiments/reliability/soak.py --rounds 5000 --out soak.json
 
-Three clients train a narrow network on 60 drawn images, on the threads engine. Every tenth round the process' resident
-anonymous memory, open handles, threads and checkpoints are noted. Before that Python collects its garbage and the C
-library gives its free pages back (malloc_trim), so that what is left is in use; pages of libraries, which are read from
-their files as they are needed, do not count. The slope of the memory is that of the least-squares line
-through the means of 20 blocks of rounds, after the first tenth; its 95 % interval is Student's, of these means. Beside
-it is the size of the checkpoints, which must not grow either.
+Three clients train a narrow network on 60 drawn images, on the threads engine. Every tenth round are noted: memory in
+use, by the C library's own count of what was allocated and not freed (mallinfo2), the process' resident anonymous
+memory, open handles, threads and checkpoints. Before that Python collects its garbage and empties its cache of
+attributes, and the C library gives its free pages back (malloc_trim). Python takes its memory from the C library, too
+(PYTHONMALLOC=malloc), which has one arena (MALLOC_ARENA_MAX=1) and no caches of threads (tcache_count=0): what these
+keep of freed memory varies by megabytes, and the caches count as memory in use. The program starts itself again with
+these three; --allocator usual leaves them out, and then memory in use is without Python's small objects.
+
+A slope is that of the least-squares line through the means of 20 blocks of rounds, after the first tenth; its 95 %
+interval is Student's, of these means. That of the resident memory is judged. Beside it is the size of the checkpoints,
+which must not grow either.
 """
 
 import argparse
 import ctypes
 import gc
 import json
+import os
+import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,53 +56,80 @@ BLOCKS = 20
 EVERY = 10
 
 
-@dataclass
+EXACT = {
+    "PYTHONMALLOC": "malloc",
+    "MALLOC_ARENA_MAX": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
+}
+"""Environment in which the C library counts all memory, and keeps little that is free."""
+NOTED = ("round", "used", "resident", "handles", "threads", "checkpoints", "checkpoint-bytes", "seconds")
+
+
 class Watch:
     """What is noted of a run, as a listener of its events.
 
+    Args:
+        folder: of the run.
+        rounds: of the run.
+
     Attributes:
-        rounds: at which the rest was noted.
-        resident: anonymous memory in kB.
-        handles: open files, sockets and pipes.
-        threads: of Python.
-        checkpoints: files in the folder of checkpoints.
-        checkpoint_bytes: size of the newest checkpoint.
+        noted: name of `NOTED` -> value at every tenth round. Memory is in kB, threads are Python's, the checkpoint's
+            bytes are those of the newest one, and seconds those of a clock. The arrays have their full length from the
+            start: lists that grow would be measured, too.
     """
 
-    folder: Path
-    rounds: list[int] = field(default_factory=list)
-    resident: list[float] = field(default_factory=list)
-    handles: list[int] = field(default_factory=list)
-    threads: list[int] = field(default_factory=list)
-    checkpoints: list[int] = field(default_factory=list)
-    checkpoint_bytes: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    def __init__(self, folder: Path, rounds: int):
+        self.folder = folder
+        self.noted = {name: np.zeros(rounds // EVERY) for name in NOTED}
 
     def __call__(self, event: Event) -> None:
         """Note the state of the process after every tenth round."""
         if isinstance(event, RoundFinished) and event.record.round % EVERY == 0:
-            process = psutil.Process()
-            self.rounds.append(event.record.round)
-            self.resident.append(anonymous())
-            self.handles.append(process.num_fds())
-            self.threads.append(threading.active_count())
+            used, resident = memory()
             files = sorted((self.folder / "checkpoints").glob("round-*.npz"))
-            self.checkpoints.append(len(files))
-            self.checkpoint_bytes.append(files[-1].stat().st_size)
-            self.seconds.append(time.perf_counter())
+            process = psutil.Process()
+            now = (
+                *(event.record.round, used, resident, process.num_fds(), threading.active_count()),
+                *(len(files), files[-1].stat().st_size, time.perf_counter()),
+            )
+            for name, value in zip(NOTED, now, strict=True):
+                self.noted[name][event.record.round // EVERY - 1] = value
             if event.record.round % 500 == 0:
-                print(f"round {event.record.round}: {self.resident[-1] / 1e3:.0f} MB", flush=True)
+                print(
+                    f"round {event.record.round}: {used / 1e3:.3f} MB, resident {resident / 1e3:.1f}",
+                    flush=True,
+                )
 
 
-def anonymous() -> float:
-    """Return the kB of memory that the process uses and no file backs."""
+MALLINFO = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+)
+
+
+class Mallinfo(ctypes.Structure):
+    """The C library's ``struct mallinfo2``: bytes, but for three numbers of blocks."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in MALLINFO)
+
+
+def memory() -> tuple[float, float]:
+    """Return the kB that are allocated and not freed, and the kB of memory that the process has and no file backs."""
+    library = ctypes.CDLL(None)
+    library.mallinfo2.restype = Mallinfo
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
+    # Python keeps up to 4,096 names of attributes there, which fill it over thousands of rounds.
+    sys._clear_type_cache()
+    library.malloc_trim(0)
+    counted = library.mallinfo2()
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1.024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+    resident = next(1.024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+    return (counted.uordblks + counted.hblkhd) / 1e3, resident
 
 
-def slope(rounds: list[int], values: list[float]) -> tuple[float, float, float]:
+def slope(
+    rounds: Sequence[float] | np.ndarray, values: Sequence[float] | np.ndarray
+) -> tuple[float, float, float]:
     """Return the slope of `values` per round and its 95 % interval, from the means of blocks after the first tenth.
 
     Example:
@@ -113,7 +147,7 @@ def slope(rounds: list[int], values: list[float]) -> tuple[float, float, float]:
 
 def soak(rounds: int, folder: Path) -> dict[str, Any]:
     """Run the federation for so many rounds in `folder`, and return what was noted."""
-    watch = Watch(folder)
+    watch = Watch(folder, rounds)
     experiment = fedrobust.Experiment.quickstart(
         **SETTINGS, federation__rounds=rounds, output__dir=str(folder)
     )
@@ -122,32 +156,37 @@ def soak(rounds: int, folder: Path) -> dict[str, Any]:
     total = time.perf_counter() - began
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     numbers = [json.loads(line)["round"] for line in lines]
-    rose = slope(watch.rounds, watch.resident)
-    half = len(watch.seconds) // 2
-    first, second = (np.diff(part).mean() / EVERY for part in (watch.seconds[:half], watch.seconds[half:]))
+    noted = watch.noted
+    tenth, half = len(noted["round"]) // 10, len(noted["round"]) // 2
+    first, second = (np.diff(part).mean() / EVERY for part in np.split(noted["seconds"], [half]))
+
+    def span(name: str) -> list[int]:
+        return [int(noted[name][1:].min()), int(noted[name][1:].max())]
+
+    def after_a_tenth(name: str) -> list[float]:
+        return [round(float(noted[name][place]) / 1e3, 3) for place in (tenth, -1)]
+
     return {
         "rounds": rounds,
         "status": run.status,
         "seconds": round(total),
         "ms a round, first and second half": [round(1e3 * float(first)), round(1e3 * float(second))],
-        "kB a round": [round(one, 2) for one in rose],
+        "kB a round": [round(one, 4) for one in slope(noted["round"], noted["resident"])],
+        "in use, kB a round": [round(one, 4) for one in slope(noted["round"], noted["used"])],
+        "MB in use, after a tenth and at the end": after_a_tenth("used"),
+        "MB resident, after a tenth and at the end": after_a_tenth("resident"),
         "checkpoint-bytes, after a tenth and at the end": [
-            watch.checkpoint_bytes[len(watch.rounds) // 10],
-            watch.checkpoint_bytes[-1],
+            int(noted["checkpoint-bytes"][place]) for place in (tenth, -1)
         ],
-        "MB after a tenth, at the end": [
-            round(watch.resident[len(watch.rounds) // 10] / 1e3, 1),
-            round(watch.resident[-1] / 1e3, 1),
-        ],
-        "handles": [min(watch.handles[1:]), max(watch.handles[1:])],
-        "threads": [min(watch.threads[1:]), max(watch.threads[1:])],
-        "checkpoints": [min(watch.checkpoints), max(watch.checkpoints)],
+        "handles": span("handles"),
+        "threads": span("threads"),
+        "checkpoints": span("checkpoints"),
         "checkpoints-left": (folder / "checkpoints").exists(),
         "metrics-lines": len(lines),
         "metrics-in-order": numbers == list(range(1, rounds + 1)),
         "metrics-bytes": (folder / "metrics.jsonl").stat().st_size,
         "result-bytes": (folder / "result.json").stat().st_size,
-        "series": {"round": watch.rounds, "kB": watch.resident},
+        "series": {name: noted[name].tolist() for name in ("round", "used", "resident")},
     }
 
 
@@ -158,7 +197,10 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5000)
     parser.add_argument("--folder", type=Path, help="keep the run there; by default it is removed")
     parser.add_argument("--out", type=Path, help="write the figures there, with the series of the memory")
+    parser.add_argument("--allocator", choices=("exact", "usual"), default="exact")
     given = parser.parse_args()
+    if given.allocator == "exact" and any(os.environ.get(name) != value for name, value in EXACT.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **EXACT})
     with tempfile.TemporaryDirectory() as place:
         folder = given.folder or Path(place) / "run"
         found = soak(given.rounds, folder)

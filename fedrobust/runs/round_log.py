@@ -6,6 +6,7 @@ import shutil
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import overload
 
@@ -13,6 +14,7 @@ from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.runs.record import RoundRecord
 
 LOG = "checkpoints/rounds.jsonl"
+_STRIDE = 64
 METRICS = "metrics.jsonl"
 """The public copy of the log. A damaged log is restored from it; nothing else depends on it."""
 
@@ -65,7 +67,7 @@ class Mark:
 class RoundLog(Sequence[RoundRecord]):
     """The records of a run's rounds, a line of JSON each in ``checkpoints/rounds.jsonl``; read when asked for.
 
-    In memory are eight bytes a round, the end of its line.
+    In memory is where every 64th line begins: eight bytes.
 
     Args:
         folder: of the run.
@@ -81,7 +83,8 @@ class RoundLog(Sequence[RoundRecord]):
 
     def __init__(self, folder: RunFolder):
         self.folder, self.path = folder, folder.file(LOG)
-        self._ends = array("q")
+        self._rounds = self._size = 0
+        self._starts = array("q")
         self._sha = hashlib.sha256()
 
     @classmethod
@@ -124,15 +127,18 @@ class RoundLog(Sequence[RoundRecord]):
     @property
     def mark(self) -> Mark:
         """The mark at its end."""
-        return Mark(len(self), self._ends[-1] if self._ends else 0, self._sha.hexdigest())
+        return Mark(self._rounds, self._size, self._sha.hexdigest())
 
     def _note(self, line: bytes) -> None:
-        self._ends.append((self._ends[-1] if self._ends else 0) + len(line))
+        if self._rounds % _STRIDE == 0:
+            self._starts.append(self._size)
+        self._rounds += 1
+        self._size += len(line)
         self._sha.update(line)
 
     def __len__(self) -> int:
         """Return the number of rounds."""
-        return len(self._ends)
+        return self._rounds
 
     @overload
     def __getitem__(self, index: int) -> RoundRecord: ...
@@ -142,18 +148,26 @@ class RoundLog(Sequence[RoundRecord]):
 
     def __getitem__(self, index: int | slice) -> RoundRecord | tuple[RoundRecord, ...]:
         """Return the record at one place, or at several."""
-        if isinstance(index, slice):
-            return tuple(self[place] for place in range(len(self))[index])
-        place = range(len(self))[index]
-        with self.path.open("rb") as file:
-            file.seek(self._ends[place - 1] if place else 0)
-            return _read(file.readline())
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            backwards = places.step < 0
+            ordered = places[::-1] if backwards else places
+            lines = islice(self._lines(ordered.start), 0, len(ordered) * ordered.step, ordered.step)
+            records = tuple(_read(line) for line in lines)
+            return records[::-1] if backwards else records
+        return _read(next(self._lines(places)))
 
     def __iter__(self) -> Iterator[RoundRecord]:
         """Return the records in order, without keeping them."""
+        return map(_read, self._lines())
+
+    def _lines(self, start: int = 0) -> Iterator[bytes]:
+        """Yield the lines from a place on."""
+        if start >= len(self):
+            return
         with self.path.open("rb") as file:
-            for _ in range(len(self)):
-                yield _read(file.readline())
+            file.seek(self._starts[start // _STRIDE])
+            yield from islice(file, start % _STRIDE, len(self) - start + start % _STRIDE)
 
 
 def _line(record: RoundRecord) -> bytes:

@@ -1,6 +1,7 @@
 """The log of a run's rounds: what it holds, what a checkpoint finds in it, and what damage to it costs."""
 
 import hashlib
+import itertools
 import json
 import warnings
 
@@ -39,6 +40,18 @@ def test_it_reads_like_the_tuple_of_its_records(tmp_path):
     assert RoundLog.of(RunFolder(tmp_path), ()).mark == Mark() == Mark(0, 0, hashlib.sha256(b"").hexdigest())
 
 
+def test_a_long_log_is_read_at_every_place(tmp_path):
+    whole = tuple(records(*range(1, 151)))
+    log = RoundLog.of(RunFolder(tmp_path), whole[:100])
+    for one in whole[100:]:
+        log.append(one)
+    assert [log[place] for place in range(-150, 150)] == [*whole, *whole]
+    assert tuple(log) == whole
+    ends = (None, -151, -64, -1, 0, 1, 63, 64, 65, 128, 149, 150, 200)
+    for start, stop, step in itertools.product(ends, ends, (None, 1, 2, 63, 64, 200, -1, -3, -64)):
+        assert log[start:stop:step] == whole[start:stop:step], (start, stop, step)
+
+
 def test_a_log_keeps_no_records_in_memory(tmp_path):
     import tracemalloc
 
@@ -46,11 +59,11 @@ def test_a_log_keeps_no_records_in_memory(tmp_path):
     log.append(record(2))
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    for number in range(3, 103):
+    for number in range(3, 1003):
         log.append(record(number))
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert grown < 100 * 100, "a record takes 2,500 bytes and more"
+    assert grown < 4000, "a record takes 2,500 bytes and more, and the place of its line eight"
 
 
 def test_a_run_goes_on_after_its_checkpoint_and_later_records_go(tmp_path):
