@@ -49,6 +49,10 @@ def at_prediction(spec: str) -> Defence:
     return Defence(1.0, {"model__defence": spec})
 
 
+STEPS = "{}(epsilon='{{epsilon}}', steps=3, warmup=0.3)"
+AROUND = "{}(recipe='pgd(epsilon=\"{{epsilon}}\", steps=3, warmup=0.3)')"
+"""What recipes with an attack of several steps have in common, so that they differ in their loss alone."""
+
 DEFENCES: Mapping[str, Defence] = {
     PLAIN: Defence(1.0),
     "label smoothing": Defence(1.0, {"training__loss": "cross-entropy(label_smoothing=0.1)"}),
@@ -67,14 +71,14 @@ DEFENCES: Mapping[str, Defence] = {
     "GradAlign": recipe("grad-align(epsilon='{epsilon}')", 4.0),
     "GAN trainer": recipe("gan-trainer(epsilon='{epsilon}')", 4.0),
     "gradient penalty": recipe("gradient-penalty(weight=1.0)", 3.0),
-    "PGD, 3 steps": recipe("pgd(epsilon='{epsilon}', steps=3, warmup=0.3)", 4.0),
-    "PGD": recipe("pgd(epsilon='{epsilon}', steps=5)", 6.0),
-    "PGD, warm-up": recipe("pgd(epsilon='{epsilon}', steps=5, warmup=0.5)", 6.0),
-    "AdvProp": recipe("advprop(recipe='pgd(epsilon=\"{epsilon}\", steps=5)')", 7.0),
-    "logit pairing": recipe("logit-pairing(epsilon='{epsilon}', steps=5)", 7.0),
-    "MART": recipe("mart(epsilon='{epsilon}', steps=5)", 7.0),
-    "TRADES": recipe("trades(epsilon='{epsilon}', steps=5, beta=3.0, warmup=0.5)", 7.3),
-    "AWP (PGD)": recipe("awp(recipe='pgd(epsilon=\"{epsilon}\", steps=5)')", 7.0),
+    "PGD": recipe(STEPS.format("pgd"), 4.0),
+    "MART": recipe(STEPS.format("mart"), 5.0),
+    "AdvProp": recipe(AROUND.format("advprop"), 5.0),
+    "AWP (PGD)": recipe(AROUND.format("awp"), 5.0),
+    "logit pairing": recipe(STEPS.format("logit-pairing"), 5.0),
+    "TRADES": recipe("trades(epsilon='{epsilon}', steps=3, warmup=0.3, beta=3.0)", 5.3),
+    "PGD, 5 steps": recipe("pgd(epsilon='{epsilon}', steps=5, warmup=0.5)", 6.0),
+    "PGD, 5 steps, no warm-up": recipe("pgd(epsilon='{epsilon}', steps=5)", 6.0),
 }
 """All of them; a new one is a line here."""
 

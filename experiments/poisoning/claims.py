@@ -176,10 +176,8 @@ CLAIMS = (
         None,
     ),
     holds("alignins", PIXEL, "alignins"),
-    *(
-        holds(rule, REPLACED, rule)
-        for rule in ("freqfed", "multi-metrics", "deepsight", "flshield", "bnguard", "rlr")
-    ),
+    *(holds(rule, REPLACED, rule) for rule in ("freqfed", "multi-metrics", "deepsight", "bnguard", "rlr")),
+    holds("flshield", REPLACED, "flshield(images=78)"),  # all of the server's images
     holds("crfl", REPLACED, postprocessor="crfl(norm=15, deviation=0.01)"),
     *(saves(rule, "sign-flip", rule) for rule in ("lasa", "sparsefed")),
 )

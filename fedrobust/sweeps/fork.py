@@ -1,7 +1,5 @@
-"""The rounds before the attack begins, computed once for all cells that have the same ones."""
+"""First rounds, computed once for all cells of a sweep that have the same ones."""
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -14,59 +12,14 @@ from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.runs.record import RoundRecord, RunRecord, SharedRoundsRecord
 from fedrobust.runs.round_log import LOG, RoundLog
 from fedrobust.study import Study
-from fedrobust.sweeps.cell import content_of
 
 FOLDER = "forks"
 """The folder of a sweep with the checkpoints that cells share; it is removed when no cell needs it any more."""
 
-ATTACKS = ("attack", "last-round", "every", "on-failure")
-"""Settings of ``[poisoning]`` that change nothing before the attack begins."""
-
-
-def why_alone(study: Study) -> str:
-    """Return why a study's rounds are not shared with others, "" if they may be.
-
-    Example:
-        >>> from fedrobust.config import Experiment
-        >>> why_alone(Study.of(Experiment.of(poisoning__attack="ipm", poisoning__malicious=2)))
-        'the attack begins in round 1'
-        >>> why_alone(Study.of(Experiment.of(
-        ...     poisoning__attack="ipm", poisoning__malicious=2, poisoning__first_round=3)))
-        ''
-    """
-    settings = study.experiment
-    if not study.schedule.malicious:
-        return "it has no attack"
-    if settings.poisoning.first_round == 1:
-        return "the attack begins in round 1"
-    if settings.poisoning.first_round > settings.federation.rounds:
-        return "the attack begins after the last round"
-    if study.attack.remembers:
-        return "its attackers remember earlier rounds"
-    if settings.federation.average:
-        return "the evaluated model is an average over rounds (federation.average)"
-    if settings.training.recipe_from > 1:
-        return "it keeps the model from before its recipe (training.recipe-from)"
-    return ""
-
-
-def fork_key(study: Study) -> str:
-    """Return what is the same for studies with the same rounds before the attack; "" if `study` shares none.
-
-    Everything but the attack: its kind, end, and period. Who is malicious belongs to it: the record of a defence says
-    how many of them it rejected, also in rounds in which they are honest.
-    """
-    if why_alone(study):
-        return ""
-    values = content_of(study.experiment)
-    values["poisoning"] = {key: value for key, value in values["poisoning"].items() if key not in ATTACKS}
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
 
 @dataclass(frozen=True)
 class Fork:
-    """The rounds before the attack, of the studies with one key.
+    """The shared rounds of the studies with one key.
 
     Attributes:
         folder: with the checkpoints of these rounds, and their records.

@@ -1,4 +1,4 @@
-"""The forks of a sweep: which cells share the rounds before their attack."""
+"""The forks of a sweep: which of its cells share their first rounds."""
 
 import shutil
 from collections.abc import Iterable
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
-from fedrobust.sweeps.fork import FOLDER, Fork, fork_key
+from fedrobust.sweeps.fork import FOLDER, Fork
+from fedrobust.sweeps.shared_rounds import fork_key, shared_rounds
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Forks:
         key = self.keys.get(cell.hash)
         if key is None:
             return None
-        return Fork(self.folder / FOLDER / key, cell.experiment.poisoning.first_round - 1)
+        return Fork(self.folder / FOLDER / key, shared_rounds(Study.of(cell.experiment)))
 
     def pending(self, cell: Cell) -> str:
         """Return the key of a cell's shared rounds as long as they are not there; "" without."""

@@ -13,8 +13,8 @@ from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record.parts import ForecastRecord
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
-from fedrobust.sweeps.fork import fork_key, why_alone
 from fedrobust.sweeps.halving import Halving
+from fedrobust.sweeps.shared_rounds import fork_key, shared_rounds, why_alone
 
 NOT_COST = ("name", "seed", "engine", "output", "poisoning")
 """Settings that a forecast does not depend on: an attack's own work is not forecast."""
@@ -22,7 +22,7 @@ NOT_COST = ("name", "seed", "engine", "output", "poisoning")
 
 @dataclass(frozen=True)
 class SharedWork:
-    """Cells with the same rounds before their attack.
+    """Cells with the same first rounds.
 
     Attributes:
         rounds: number of these rounds, which the first of the cells runs.
@@ -115,12 +115,13 @@ def plan_of(
         groups.setdefault(fork_key(study) or why_alone(study), []).append(cell)
     shared = []
     for group in groups.values():
-        why = why_alone(Study.of(group[0].experiment))
+        study = Study.of(group[0].experiment)
+        why = why_alone(study)
         if why or len(group) == 1:
             reason = why or "no other cell has the same first rounds"
             alone[reason] = alone.get(reason, 0) + len(group)
         else:
-            shared.append(SharedWork(group[0].experiment.poisoning.first_round - 1, tuple(group)))
+            shared.append(SharedWork(shared_rounds(study), tuple(group)))
     costs = costs_of(waiting, forecast)
     workers = max(1, min(workers, len(waiting)))
     whole = sum(one.study_seconds for one in costs.values())

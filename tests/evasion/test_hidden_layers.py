@@ -236,3 +236,24 @@ def test_a_grey_channel_is_shown_three_times_and_has_the_sum_of_their_slopes(dra
     np.testing.assert_allclose(seen.gradients, 3 * 20 * grey, rtol=1e-6)
     np.testing.assert_allclose(seen.losses, 2 * grey[:, 0, 0, 0] + 1, rtol=1e-6)
     assert tied.target.given == [("labels", "dlr", "targets")]
+
+
+def test_layers_behind_an_operation_with_a_custom_gradient_have_their_gradients(images):
+    """The gradient function of such an operation uses tensors of the graph that it was traced in."""
+
+    @tf.custom_gradient
+    def doubled(values):
+        return 2 * values, lambda upstream: upstream * (2 + 0 * values)
+
+    def behind(given):
+        return saturated(doubled(given) / 2)
+
+    found, plain = hidden_read_outs(boxed(behind), images), hidden_read_outs(boxed(saturated), images)
+    labels = np.zeros(48, np.int32)
+    assert found
+    for one, other in zip(found, plain, strict=False):
+        np.testing.assert_allclose(
+            one.target.gradient(images[:48], labels, "margin").gradients,
+            other.target.gradient(images[:48], labels, "margin").gradients,
+            rtol=1e-4,
+        )

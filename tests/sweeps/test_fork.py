@@ -1,4 +1,4 @@
-"""Rounds before the attack, computed once for several cells."""
+"""First rounds, computed once for several cells."""
 
 import json
 
@@ -12,8 +12,9 @@ from fedrobust.runs.run import Run
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.events import CellStarted
-from fedrobust.sweeps.fork import FOLDER, fork_key, why_alone
+from fedrobust.sweeps.fork import FOLDER
 from fedrobust.sweeps.forks import Forks
+from fedrobust.sweeps.shared_rounds import fork_key, shared_rounds, why_alone
 from fedrobust.sweeps.slots import WorkerSlot, next_cell
 
 SETTINGS = {
@@ -62,19 +63,81 @@ def test_only_the_attack_and_its_end_leave_the_shared_rounds_alone():
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"poisoning__first_round": 1}, "begins in round 1"),
-        ({"poisoning__first_round": 4}, "after the last round"),
-        ({"attack": "pixel-backdoor + neurotoxin"}, "remember"),
-        ({"attack": "a3fl"}, "remember"),
+        ({"federation__rounds": 1, "poisoning__first_round": 1}, "one round"),
         ({"federation__average": 0.9}, "average"),
         ({"training__recipe": "pgd", "training__recipe_from": 2}, "recipe"),
-        ({"attack": "none", "poisoning__malicious": 0}, "no attack"),
     ],
 )
 def test_rounds_that_differ_otherwise_are_not_shared(changed, reason):
     one = study(**changed)
     assert reason in why_alone(one)
     assert fork_key(one) == ""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"poisoning__first_round": 1},
+        {"poisoning__first_round": 4},
+        {"attack": "pixel-backdoor + neurotoxin", "poisoning__first_round": 2},
+        {"attack": "a3fl", "poisoning__first_round": 2},
+    ],
+)
+def test_cells_with_an_attack_in_every_round_or_one_that_remembers_share_with_its_own_kind(changed):
+    one = study(**changed)
+    assert shared_rounds(one) == 2
+    assert fork_key(one) == fork_key(study(**changed, audit__enabled=True))
+    assert fork_key(one) != fork_key(study(**{**changed, "attack": "ipm"}))
+    assert fork_key(one) != fork_key(study(**changed, poisoning__on_failure="mark"))
+
+
+def honest(**changed):
+    return study(
+        **{"attack": "none", "poisoning__malicious": 0, "federation__aggregator": "mean", **changed},
+    )
+
+
+LATER = (
+    {"audit__enabled": True},
+    {"export__enabled": True, "distillation__enabled": True},
+    {"distillation__enabled": True, "distillation__method": "rslad"},
+)
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_what_comes_after_the_last_round_leaves_all_but_it_alone(later):
+    assert shared_rounds(honest()) == 2
+    assert fork_key(honest(**later)) == fork_key(honest())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{"model__defence": "jpeg"}, {"model__detector": "mahalanobis"}, {"model__removal": "fine-pruning"}],
+)
+def test_a_defence_at_prediction_time_shares_rounds_in_which_no_model_is_measured_or_asked(model):
+    unmeasured = {"evaluation__every": 3}
+    assert fork_key(honest(**unmeasured, **model)) == fork_key(honest(**unmeasured))
+    for other in (
+        {"evaluation__every": 2},
+        {**unmeasured, "federation__aggregator": "deepsight"},
+        {**unmeasured, "attack": "sign-flip", "poisoning__malicious": 1, "poisoning__first_round": 1},
+    ):
+        assert fork_key(honest(**other, **model)) != fork_key(honest(**other))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"distillation__enabled": True, "distillation__teacher": "clients"},
+        {"evaluation__every": 3},
+        {"evaluation__attacks": ["fgsm"]},
+        {"training__recipe": "pgd"},
+        {"model__name": "edge-cnn(width=4)"},
+        {"federation__rounds": 4},
+    ],
+)
+def test_what_rounds_depend_on_is_not_shared(other):
+    assert fork_key(honest(**other)) not in ("", fork_key(honest()))
 
 
 def cell(**changed):
@@ -120,14 +183,60 @@ def comparable(record):
     return clean({**record, "experiment": None})
 
 
+def written(file, **axes):
+    """Write a sweep of `SETTINGS` and return its path."""
+    lines = ['name = "forked"']
+    for key, value in {**SETTINGS, **axes}.items():
+        lines.append(f"{key.replace('__', '.').replace('_', '-')} = {json.dumps(value)}")
+    file.write_text("\n".join(lines))
+    return file
+
+
+@pytest.mark.slow
+def test_cells_that_differ_after_the_last_round_have_the_bits_of_those_that_ran_alone(tmp_path):
+    late = {
+        "poisoning__attack": "none",
+        "poisoning__malicious": 0,
+        "poisoning__first_round": 1,
+        "federation__aggregator": "mean",
+        "evaluation__every": 3,
+        "distillation__enabled": True,
+        "distillation__epochs": 1,
+    }
+    axes = {"model__defence": ["none", "median"], "distillation__temperature": [2.0, 4.0]}
+    heard = []
+    results = fedrobust.bench(
+        written(tmp_path / "late.toml", **late, **axes), heard.append, out=tmp_path / "out", workers=1
+    )
+    assert [one.shared for one in heard if isinstance(one, CellStarted)] == [0, 2, 2, 2]
+    digests = set()
+    for row in results.rows():
+        forked = Run.open(results.folder / row.folder)
+        chosen = {
+            key.replace(".", "__"): value
+            for key, value in row.settings.items()
+            if key in ("model.defence", "distillation.temperature")
+        }
+        alone = fedrobust.run(
+            study(**{**late, **chosen, "attack": late["poisoning__attack"]}).experiment.changed(
+                engine__workers=1
+            ),
+            out=tmp_path / f"alone-{row.hash}",
+        )
+        assert {**comparable(forked.result), "name": ""} == {**comparable(alone.result), "name": ""}
+        digests.add(
+            (
+                forked.result["model"]["digest"],
+                json.dumps(comparable(forked.result)["student"], sort_keys=True),
+            )
+        )
+    assert len({model for model, _ in digests}) == 1
+    assert len(digests) == 4
+
+
 @pytest.mark.slow
 def test_a_forked_cell_has_the_bits_of_one_that_ran_alone(tmp_path):
-    file = tmp_path / "forked.toml"
-    lines = ['name = "forked"']
-    for key, value in SETTINGS.items():
-        lines.append(f"{key.replace('__', '.').replace('_', '-')} = {json.dumps(value)}")
-    lines.append('poisoning.attack = ["sign-flip", "pixel-backdoor(target=1)"]')
-    file.write_text("\n".join(lines))
+    file = written(tmp_path / "forked.toml", poisoning__attack=["sign-flip", "pixel-backdoor(target=1)"])
     heard = []
     results = fedrobust.bench(file, heard.append, out=tmp_path / "out", workers=1)
     assert [one.shared for one in heard if isinstance(one, CellStarted)] == [0, 2]

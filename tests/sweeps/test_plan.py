@@ -68,7 +68,7 @@ def test_time_memory_and_disk_are_sums_over_the_cells_that_are_not_finished(plan
 
 
 def test_the_cells_that_share_nothing_are_counted_with_their_reasons(plan):
-    assert dict(plan.alone) == {"it has no attack": 3, "its attackers remember earlier rounds": 4}
+    assert dict(plan.alone) == {"no other cell has the same first rounds": 7}
     told = plan.to_json()
     assert told["alone"] == plan.alone
     assert len(told["shared"]) == 4

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -144,12 +145,26 @@ def _reached(images: tf.Tensor) -> set[Any]:
 
 
 def _features(graph: Any, tensor: tf.Tensor) -> Features:
-    """Return the function from images to a layer's values, (n, features)."""
-    inside = graph.prune(graph.inputs[0], tensor)
+    """Return the function from images to a layer's values, (n, features), which can be differentiated."""
+    given = graph.inputs[0]
+    inside = graph.prune(given, tensor)
     size = int(np.prod(tensor.shape[1:]))
 
+    @cache
+    def backward() -> Any:
+        # Built in the model's graph: custom gradients use its tensors, which a copy of the graph cannot reach.
+        with graph.graph.as_default():
+            upstream = tf.compat.v1.placeholder(tensor.dtype, tensor.shape)
+            zero = tf.UnconnectedGradients.ZERO
+            (slope,) = tf.gradients(tensor, given, upstream, unconnected_gradients=zero)
+        return graph.prune([given, upstream], slope)
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def layer(images: tf.Tensor) -> Any:
+        return inside(images), lambda upstream: backward()(images, upstream)
+
     def features(images: tf.Tensor) -> tf.Tensor:
-        values = inside(images)
+        values = layer(images)
         if size > FEATURES:
             return tf.reduce_mean(values, axis=(1, 2)) if tensor.shape.rank == 4 else values[:, :FEATURES]
         return tf.reshape(values, [-1, size])

@@ -7,8 +7,8 @@ from fedrobust.runs.codec import entry, record
 class SharedRoundsRecord:
     """The first rounds of a run in a sweep, computed once for all cells with the same ones.
 
-    Their seconds are those of the run that computed them; whatever depends on the attack is measured anew.
+    Their seconds are those of the run that computed them; whatever depends on an attack is measured anew.
     """
 
-    rounds: int = entry("how many: those before the attack begins")
+    rounds: int = entry("how many: those before an attack begins, or all but the last")
     run: str = entry("the run that computed them: the name of its folder beside this one")
