@@ -26,7 +26,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/privacy"))
-    parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 160])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 160])
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     rows = []
