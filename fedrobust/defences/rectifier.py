@@ -14,6 +14,10 @@ from fedrobust.lazy import tf
 PASSES = 20
 """Gradient steps of one universal perturbation."""
 
+EXCESS = 10.0
+"""Weight of the squared excess of pixels over [0, 1]. Without it the network may turn every pixel black or white: its
+answers then look robust to attacks by gradients, which are 0 there, and to nothing else."""
+
 
 @DEFENCES.register("rectifier")
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +25,9 @@ class Rectifier:
     """A perturbation rectifying network before the model (PRN: Akhtar et al., 2018, arXiv:1711.05929, section 4.1).
 
     It minimises the cross-entropy between the model's answer to the rectified image and the model's label of the clean
-    image, on clean images and on images under universal perturbations; the model's weights do not change. It rectifies
-    every image, where the paper's detector picks some. Universal perturbations are found by signed gradient ascent
+    image, on clean images and on images under universal perturbations; the model's weights do not change. Pixels that
+    leave [0, 1] are penalised, which the paper does not say. It rectifies every image, where the paper's detector picks
+    some. Universal perturbations are found by signed gradient ascent
     on batches (Shafahi et al., 2020, arXiv:1811.11304), where the paper has those of Moosavi-Dezfooli et al. Attacks
     differentiate through it.
 
@@ -68,9 +73,10 @@ class Rectifier:
         def loss(images: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
             raw = network(images)
             # Clipped pixels have no gradient: a network that has turned all of them white could not turn back.
-            inside = raw + tf.stop_gradient(tf.clip_by_value(raw, 0.0, 1.0) - raw)
-            logits = to.answers(inside)
-            return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, logits))
+            excess = raw - tf.clip_by_value(raw, 0.0, 1.0)
+            logits = to.answers(raw - tf.stop_gradient(excess))
+            error = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(wanted, logits))
+            return error + EXCESS * tf.reduce_mean(excess**2)
 
         pairs = ((shown(rows), answers[rows]) for rows in to.batches(self.steps))
         minimise(network, loss, pairs, self.learning_rate)

@@ -10,7 +10,7 @@ import tensorflow as tf
 import fedrobust
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config import Experiment
-from fedrobust.defences import DEFENCES
+from fedrobust.defences import DEFENCES, rectifier
 from fedrobust.defences.ape_gan import APEGAN
 from fedrobust.defences.autoencoder import Autoencoder
 from fedrobust.defences.contract import is_learned
@@ -100,6 +100,22 @@ def test_a_rectifier_restores_answers_under_universal_perturbations_and_leaves_t
     assert right(perturbed) < 0.8
     assert right(prn(perturbed)) > right(perturbed) + 0.1
     assert right(prn(unseen)) >= 0.95
+
+
+def test_a_rectifier_leaves_pixels_between_black_and_white(monkeypatch):
+    """Pixels that are cut off have no gradient: a model behind them looks robust to attacks that need one."""
+
+    def cut_off(excess):
+        monkeypatch.setattr(rectifier, "EXCESS", excess)
+        prn = Rectifier(epsilon=0.08, perturbations=1, steps=60, width=4, learning_rate=0.02).fitted(
+            fitting()
+        )
+        rectified = np.asarray(prn(pictures(64, seed=1)[0]))
+        return float(((rectified <= 0) | (rectified >= 1)).mean())
+
+    with_penalty, without = cut_off(10.0), cut_off(0.0)
+    assert with_penalty < 0.2
+    assert with_penalty < 0.5 * without
 
 
 @pytest.mark.slow
