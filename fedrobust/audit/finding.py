@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fedrobust.audit.review import ADVICE
+from fedrobust.audit.review import ADVICE, UNDECIDED
 from fedrobust.runs.record import FindingRecord
 
 
@@ -72,7 +72,8 @@ class Finding:
 
     def record(self) -> FindingRecord:
         """Return the card's entry, with the field's term for a failure and the next step."""
-        advice = ADVICE.get(self.check) if self.failed else None
+        undecided = UNDECIDED if self.weight is Weight.NOT_PROVEN else {}
+        advice = undecided.get(self.check, ADVICE.get(self.check)) if self.failed else None
         return FindingRecord(
             check=self.check,
             outcome=str(self.outcome),

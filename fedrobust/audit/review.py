@@ -107,3 +107,10 @@ ADVICE = {
     ),
 }
 """By the check's name."""
+
+UNDECIDED = {
+    "robust accuracy: lead over the constant classifier lost": Advice(
+        "too few images", "Audit more images, if the test split has more: --images 0."
+    ),
+}
+"""In place of it, where a check fails because its interval includes the limit."""

@@ -203,6 +203,8 @@ def test_how_much_of_a_lead_an_attacker_takes_is_said_with_its_interval():
         "200 images are too few to tell whether attacks within the threat model cost more than a third of its "
         "lead over the constant classifier."
     )
+    assert (unsure.record().called, lead_left(190, 120).record().called) == ("too few images", "broken")
+    assert "--images 0" in unsure.record().next
 
 
 # -- Models to compare with ------------------------------------------------------------------------------------------
