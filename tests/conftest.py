@@ -18,8 +18,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_tests(tmp_path_factory):
-    """Large files are not unpacked in the home of whoever runs the tests."""
-    os.environ["FEDROBUST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """Large files are not unpacked in the home of whoever runs the tests; all processes of a run share kept graphs."""
+    own = tmp_path_factory.getbasetemp()
+    whole = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    os.environ["FEDROBUST_CACHE"] = str(whole / "cache")
 
 
 @pytest.fixture(scope="session")

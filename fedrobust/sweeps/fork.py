@@ -24,10 +24,12 @@ class Fork:
     Attributes:
         folder: with the checkpoints of these rounds, and their records.
         rounds: their number.
+        attacks_differ: whether each study measures its own attack on the models of these rounds, which are kept for it.
     """
 
     folder: Path
     rounds: int
+    attacks_differ: bool
 
     @property
     def ready(self) -> bool:
@@ -48,8 +50,10 @@ class Fork:
         return listener
 
     def wants(self, one: RoundRecord) -> bool:
-        """Return whether other runs need the model of a round: it is the last of these, or was measured."""
-        return one.round == self.rounds or (one.round < self.rounds and one.clean is not None)
+        """Return whether other runs need the model of a round: it is the last of these, or their attacks differ."""
+        if one.round >= self.rounds:
+            return one.round == self.rounds
+        return self.attacks_differ and one.clean is not None
 
     def start(self, study: Study, run: Path) -> bool:
         """Write a run folder that begins after these rounds; return whether they can be read.
@@ -73,8 +77,11 @@ class Fork:
         run.mkdir(parents=True)
         own.write_text("experiment.toml", study.experiment.to_toml())
         shutil.copyfile(kept.file("partition.json"), own.file("partition.json"))
-        for path in paths:
-            linked(path, own.file(SHARED) / "checkpoints" / path.name)
+        rounds = state.rounds(kept)
+        if self.attacks_differ:
+            for path in paths:
+                linked(path, own.file(SHARED) / "checkpoints" / path.name)
+            rounds = (replace(one, attack_success=None) for one in rounds)
         record = replace(
             before,
             experiment=study.experiment.to_dict(),
@@ -82,7 +89,7 @@ class Fork:
             shared=SharedRoundsRecord(rounds=self.rounds, run=kept.file("run").read_text("utf-8")),
             resumed_after=(),
         )
-        log = RoundLog.of(own, (replace(one, attack_success=None) for one in state.rounds(kept)))
+        log = RoundLog.of(own, rounds)
         replace(state, base=study.experiment.base, result=record.to_json(), log=log.mark).save(own)
         return True
 

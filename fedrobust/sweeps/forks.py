@@ -8,7 +8,7 @@ from pathlib import Path
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.fork import FOLDER, Fork
-from fedrobust.sweeps.shared_rounds import fork_key, shared_rounds
+from fedrobust.sweeps.shared_rounds import attacked_later, fork_key, shared_rounds
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Forks:
         key = self.keys.get(cell.hash)
         if key is None:
             return None
-        return Fork(self.folder / FOLDER / key, shared_rounds(Study.of(cell.experiment)))
+        study = Study.of(cell.experiment)
+        return Fork(self.folder / FOLDER / key, shared_rounds(study), attacked_later(study))
 
     def pending(self, cell: Cell) -> str:
         """Return the key of a cell's shared rounds as long as they are not there; "" without."""

@@ -14,7 +14,7 @@ from fedrobust.runs.record.parts import ForecastRecord
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.halving import Halving
-from fedrobust.sweeps.shared_rounds import fork_key, shared_rounds, why_alone
+from fedrobust.sweeps.shared_rounds import attacked_later, fork_key, shared_rounds, why_alone
 
 NOT_COST = ("name", "seed", "engine", "output", "poisoning")
 """Settings that a forecast does not depend on: an attack's own work is not forecast."""
@@ -27,10 +27,12 @@ class SharedWork:
     Attributes:
         rounds: number of these rounds, which the first of the cells runs.
         cells: at least two.
+        models: at most so many of their models are kept for the other cells.
     """
 
     rounds: int
     cells: tuple[Cell, ...]
+    models: int
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def plan_of(
             reason = why or "no other cell has the same first rounds"
             alone[reason] = alone.get(reason, 0) + len(group)
         else:
-            shared.append(SharedWork(shared_rounds(study), tuple(group)))
+            rounds = shared_rounds(study)
+            shared.append(SharedWork(rounds, tuple(group), rounds if attacked_later(study) else 1))
     costs = costs_of(waiting, forecast)
     workers = max(1, min(workers, len(waiting)))
     whole = sum(one.study_seconds for one in costs.values())
@@ -133,7 +136,7 @@ def plan_of(
     most = max((one.memory_bytes for one in costs.values()), default=0)
     drafts = {hash_: 2 * (KEPT + 1) * one.message_bytes for hash_, one in costs.items()}
     kept = sum(one.disk_bytes - drafts[hash_] for hash_, one in costs.items())
-    forks = sum(2 * costs[work.cells[0].hash].message_bytes * work.rounds for work in shared)
+    forks = sum(2 * costs[work.cells[0].hash].message_bytes * work.models for work in shared)
     return SweepPlan(
         name=name,
         cells=len(cells),

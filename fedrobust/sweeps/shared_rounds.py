@@ -33,7 +33,23 @@ def shared_rounds(study: Study) -> int:
         2
     """
     poisoning, rounds = study.experiment.poisoning, study.experiment.federation.rounds
-    return poisoning.first_round - 1 if _before_attack(study) else rounds - 1
+    return poisoning.first_round - 1 if attacked_later(study) else rounds - 1
+
+
+def attacked_later(study: Study) -> bool:
+    """Return whether an attack begins after the first round, and has no memory of earlier ones.
+
+    Its shared rounds are those before it, and cells with other attacks share them, too.
+
+    Example:
+        >>> from fedrobust.config import Experiment
+        >>> attacked_later(Study.of(Experiment.of(
+        ...     poisoning__attack="ipm", poisoning__malicious=2, poisoning__first_round=3)))
+        True
+    """
+    settings = study.experiment
+    begins = 1 < settings.poisoning.first_round <= settings.federation.rounds
+    return bool(study.schedule.malicious) and begins and not study.attack.remembers
 
 
 def why_alone(study: Study) -> str:
@@ -70,17 +86,10 @@ def fork_key(study: Study) -> str:
         del values["distillation"]
     if _predicts_late(study):
         values["model"] = _without(values["model"], PREDICTION)
-    if _before_attack(study):
+    if attacked_later(study):
         values["poisoning"] = _without(values["poisoning"], ATTACKS)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _before_attack(study: Study) -> bool:
-    """Return whether an attack begins after the first round, and has no memory of earlier ones."""
-    settings = study.experiment
-    begins = 1 < settings.poisoning.first_round <= settings.federation.rounds
-    return bool(study.schedule.malicious) and begins and not study.attack.remembers
 
 
 def _predicts_late(study: Study) -> bool:

@@ -1,18 +1,21 @@
 """First rounds, computed once for several cells."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import fedrobust
 from fedrobust.config import Experiment
+from fedrobust.evaluation.metrics import measure
 from fedrobust.runs.checkpoint import SHARED
+from fedrobust.runs.record import MetricsRecord, RoundRecord
 from fedrobust.runs.run import Run
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.events import CellStarted
-from fedrobust.sweeps.fork import FOLDER
+from fedrobust.sweeps.fork import FOLDER, Fork
 from fedrobust.sweeps.forks import Forks
 from fedrobust.sweeps.shared_rounds import fork_key, shared_rounds, why_alone
 from fedrobust.sweeps.slots import WorkerSlot, next_cell
@@ -150,7 +153,7 @@ def test_forks_are_of_two_cells_or_more_and_end_with_the_last(tmp_path):
     assert forks.fork(lonely) is None
     fork = forks.fork(first)
     assert fork == forks.fork(second)
-    assert fork.rounds == 2
+    assert (fork.rounds, fork.attacks_differ) == (2, True)
     assert not fork.ready
     path = fork.folder / "checkpoints" / "round-000002.npz"
     path.parent.mkdir(parents=True)
@@ -161,6 +164,17 @@ def test_forks_are_of_two_cells_or_more_and_end_with_the_last(tmp_path):
     assert path.is_file()
     forks.done(second)
     assert not (tmp_path / FOLDER).exists()
+
+
+def test_models_of_earlier_rounds_are_kept_only_for_other_attacks(tmp_path):
+    measured, last = (
+        RoundRecord(round=1, clean=MetricsRecord.of(measure([0, 1], [[1.0, 0.0], [0.0, 1.0]]))),
+        RoundRecord(round=2),
+    )
+    kept = [Fork(tmp_path, 2, attacks_differ) for attacks_differ in (True, False)]
+    assert [[fork.wants(one) for one in (measured, last)] for fork in kept] == [[True, True], [False, True]]
+    assert not kept[0].wants(RoundRecord(round=1))
+    assert not kept[0].wants(replace(measured, round=3))
 
 
 def test_a_worker_is_not_handed_rounds_that_another_one_computes(tmp_path):
@@ -203,7 +217,10 @@ def test_cells_that_differ_after_the_last_round_have_the_bits_of_those_that_ran_
         "distillation__enabled": True,
         "distillation__epochs": 1,
     }
-    axes = {"model__defence": ["none", "median"], "distillation__temperature": [2.0, 4.0]}
+    axes = {
+        "model__defence": ["none", "autoencoder(steps=2, width=2)"],
+        "distillation__temperature": [2.0, 4.0],
+    }
     heard = []
     results = fedrobust.bench(
         written(tmp_path / "late.toml", **late, **axes), heard.append, out=tmp_path / "out", workers=1
