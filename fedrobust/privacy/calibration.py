@@ -26,7 +26,7 @@ def calibrated(epsilon: float, delta: float, releases: Releases) -> float:
         releases: their own noise multiplier does not matter.
 
     Example:
-        >>> one = Releases(1.0, 20, "poisson", 0.1)
+        >>> one = Releases(1.0, 20, "all", 1.0)
         >>> noise = calibrated(8.0, 1e-3, one)
         >>> found = min(spent(replace(one, noise_multiplier=noise), 1e-3))
         >>> 8.0 - 1e-6 <= found <= 8.0

@@ -107,7 +107,7 @@ def test_a_rectifier_leaves_pixels_between_black_and_white(monkeypatch):
 
     def cut_off(excess):
         monkeypatch.setattr(rectifier, "EXCESS", excess)
-        prn = Rectifier(epsilon=0.08, perturbations=1, steps=60, width=4, learning_rate=0.02).fitted(
+        prn = Rectifier(epsilon=0.08, perturbations=1, steps=40, width=4, learning_rate=0.02).fitted(
             fitting()
         )
         rectified = np.asarray(prn(pictures(64, seed=1)[0]))

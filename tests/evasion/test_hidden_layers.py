@@ -238,7 +238,7 @@ def test_a_grey_channel_is_shown_three_times_and_has_the_sum_of_their_slopes(dra
     assert tied.target.given == [("labels", "dlr", "targets")]
 
 
-def test_layers_behind_an_operation_with_a_custom_gradient_have_their_gradients(images):
+def test_layers_behind_an_operation_with_a_custom_gradient_have_their_gradients(images, monkeypatch):
     """The gradient function of such an operation uses tensors of the graph that it was traced in."""
 
     @tf.custom_gradient
@@ -248,12 +248,11 @@ def test_layers_behind_an_operation_with_a_custom_gradient_have_their_gradients(
     def behind(given):
         return saturated(doubled(given) / 2)
 
-    found, plain = hidden_read_outs(boxed(behind), images), hidden_read_outs(boxed(saturated), images)
+    monkeypatch.setattr(hidden_layers, "NEAREST", 7)
+    [found], [plain] = (hidden_read_outs(boxed(each), images, most=1) for each in (behind, saturated))
     labels = np.zeros(48, np.int32)
-    assert found
-    for one, other in zip(found, plain, strict=False):
-        np.testing.assert_allclose(
-            one.target.gradient(images[:48], labels, "margin").gradients,
-            other.target.gradient(images[:48], labels, "margin").gradients,
-            rtol=1e-4,
-        )
+    np.testing.assert_allclose(
+        found.target.gradient(images[:48], labels, "margin").gradients,
+        plain.target.gradient(images[:48], labels, "margin").gradients,
+        rtol=1e-4,
+    )
