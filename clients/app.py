@@ -170,6 +170,7 @@ def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
             lambda: study.attack_context(number),
             study.classifier,
             steered if study.attack.steers else None,
+            (lambda: study.features) if study.experiment.training.features_are_cached else None,
         )
     if study.site_shifts.lines and "data-path" in context.node_config:
         raise ConfigError(

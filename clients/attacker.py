@@ -14,6 +14,7 @@ from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.data.dataset import Split
 from fedrobust.memoize import memoize
 from fedrobust.models.classifier import Classifier
+from fedrobust.models.features import Features, head_logits
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import recalibration_of
 from fedrobust.poisoning import Attack, AttackContext, AttackerTools, AttackMemory, Schedule
@@ -33,6 +34,7 @@ class Attacker:
         context: returns the client's knowledge before the first round.
         classifier: the global model, whose gradients an attack may use.
         training: its local training, if an attack's masks steer it; None: that of the honest clients.
+        features: returns a frozen backbone's features, by which success is measured; None: through the whole network.
     """
 
     attack: Attack
@@ -40,6 +42,7 @@ class Attacker:
     context: Callable[[], AttackContext]
     classifier: Classifier
     training: LocalTraining | None = None
+    features: Callable[[], Features] | None = None
 
     def train(
         self,
@@ -163,7 +166,12 @@ class Attacker:
         if criterion is None:
             return float("nan")
         weights = context.tools.measured(weights)
-        logits = probe_of(self.classifier).logits(weights, criterion.images)
+        if self.features is None:
+            logits = probe_of(self.classifier).logits(weights, criterion.images)
+        else:
+            # An attack asks for the success of several models on the same images.
+            features = self.features().of(criterion.images)
+            logits = head_logits(features, self.classifier, weights.trainable)
         return float((logits.argmax(1) == criterion.target_labels).mean())
 
     def _perturb(self, weights: Weights, images: np.ndarray, labels: np.ndarray, **how: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Run chosen rules against chosen attacks in 27 settings over three seeds, and write the tables into REFERENCE.md.
+"""Run chosen rules against chosen attacks in many settings over three seeds, and write the tables into REFERENCE.md.
 
     python experiments/poisoning/reference.py --dry-run
     python experiments/poisoning/reference.py --out runs/reference --minutes 60
@@ -43,6 +43,22 @@ MOST = 6
 """Most attacks beside these, and most rules beside `ALWAYS`."""
 
 
+PNEUMONIA, DERMA, WHOLE = "PneumoniaMNIST", "DermaMNIST", "PneumoniaMNIST, all of an edge-cnn"
+
+STUDIES: Mapping[str, Mapping[str, Any]] = {
+    PNEUMONIA: {},
+    DERMA: {
+        "data": {"name": "dermamnist_rebuilt.npz"},
+        "training": {"loss": "balanced-softmax", "class-weights": "none"},
+    },
+    WHOLE: {
+        "model": {"name": "edge-cnn(width=8)", "weights": "random", "image-size": 28},
+        "training": {"layers": "all", "learning-rate": 0.003, "batch-size": 32},
+    },
+}
+"""What is learnt: changes in the study of the first pass."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One federation.
@@ -52,18 +68,21 @@ class Setting:
         clients: their number.
         participation: share of them in a round.
         malicious: share of attackers.
+        study: what is learnt, one of `STUDIES`.
     """
 
     partition: str
     clients: int
     participation: float
     malicious: float
+    study: str = PNEUMONIA
 
     @property
     def name(self) -> str:
         """What the page calls it."""
         part = "" if self.participation == 1 else f", {round(self.clients * self.participation)} in a round"
-        return f"{self.partition}, {self.clients} clients{part}, {self.malicious:.0%} malicious"
+        learnt = "" if self.study == PNEUMONIA else f"{self.study}, "
+        return f"{learnt}{self.partition}, {self.clients} clients{part}, {self.malicious:.0%} malicious"
 
     def values(self) -> dict[str, Any]:
         """Return its settings, as in a study file. Where few take part in a round there are more rounds."""
@@ -85,6 +104,16 @@ SETTINGS = tuple(
         ((10, 1.0), (50, 0.2), (50, 1.0)),
         ("dirichlet(alpha=0.5)", "iid", "dirichlet(alpha=0.1)"),
         (0.3, 0.2, 0.1),
+    )
+) + tuple(
+    Setting(partition, 10, 1.0, malicious, study)
+    for study, partition, malicious in (
+        (DERMA, "dirichlet(alpha=0.5)", 0.3),
+        (DERMA, "iid", 0.3),
+        (DERMA, "dirichlet(alpha=0.1)", 0.3),
+        (DERMA, "dirichlet(alpha=0.5)", 0.1),
+        (WHOLE, "dirichlet(alpha=0.5)", 0.3),
+        (WHOLE, "iid", 0.3),
     )
 )
 """Two of ten clients in a round are too few for most rules: ten all take part."""
@@ -133,7 +162,7 @@ def sweep_of(setting: Setting, rules: Sequence[str], attacks: Sequence[str], fol
         "federation": {"aggregator": list(rules)},
         "poisoning": {"attack": list(attacks)},
     }
-    together = merged(merged(base, setting.values()), swept)
+    together = merged(merged(merged(base, STUDIES[setting.study]), setting.values()), swept)
     file.write_text(tomli_w.dumps(together), encoding="utf-8")
     return Sweep.load(file)
 
@@ -177,45 +206,132 @@ def span(values: Sequence[float]) -> str:
     return f"{sum(shown) / len(shown):.1f}{between}"
 
 
-def table(results: Sequence[Result]) -> str:
-    """Return the tables of REFERENCE.md, one for each setting with results."""
-    lines = [f"{len(results)} cells are finished.", ""]
-    for setting in SETTINGS:
-        own = [one for one in results if one["setting"] == setting.name]
-        if own:
-            lines += [
-                f"**{setting.name}** (seeds {', '.join(map(str, sorted({one['seed'] for one in own})))})",
-                "",
-            ]
-            lines += [
-                "| rule | AUC, no attack | lowest AUC | by | top success | no trigger | by | adaptive success |",
-                "| --- " * 8 + "|",
-            ]
-            rules = dict.fromkeys(one["rule"] for one in own)
-            lines += [row(rule, [one for one in own if one["rule"] == rule]) for rule in rules]
-            lines.append("")
-    return "\n".join(lines)
+def signed(value: float) -> str:
+    """Return a difference with its sign; none is positive.
+
+    Example:
+        >>> signed(-0.01), signed(-1.0)
+        ('+0.0', '-1.0')
+    """
+    return f"{round(value, 1) + 0.0:+.1f}"
 
 
-def row(rule: str, own: Sequence[Result]) -> str:
-    """Return the line of a rule: the worst attacks are those with the worst mean over the seeds."""
+def by_attack(own: Sequence[Result]) -> dict[str, list[Result]]:
+    """Return the results of a rule in a setting by attack, in their order."""
     by: dict[str, list[Result]] = {}
     for one in own:
         by.setdefault(one["attack"], []).append(one)
+    return by
 
-    def mean(name: str, figure: str) -> float:
-        return sum(one[figure] for one in by[name]) / len(by[name])
+
+def average(results: Sequence[Result], figure: str) -> float:
+    """Return the mean of a figure over seeds."""
+    return sum(one[figure] for one in results) / len(results)
+
+
+def worst(by: Mapping[str, Sequence[Result]]) -> tuple[str, str]:
+    """Return the attack with the lowest mean AUC and the one with the highest mean success, "" for none."""
+    targeted = [name for name in by if SUCCESS in by[name][0]]
+    others = [name for name in by if name != NONE and name not in targeted]
+    return (
+        min(others, key=lambda name: average(by[name], AUC), default=""),
+        max(targeted, key=lambda name: average(by[name], SUCCESS), default=""),
+    )
+
+
+def costs(calm: Sequence[Result], plain: Sequence[Result]) -> list[float]:
+    """Return the AUC that a rule loses to the mean without an attack, for each seed that both were run with.
+
+    Example:
+        >>> costs([{"seed": 0, "auc": 0.5}], [{"seed": 0, "auc": 0.75}, {"seed": 1, "auc": 0.8}])
+        [0.25]
+    """
+    known = {one["seed"]: one[AUC] for one in plain}
+    return [known[one["seed"]] - one[AUC] for one in calm if one["seed"] in known]
+
+
+def of_setting(results: Sequence[Result], setting: Setting) -> dict[str, dict[str, list[Result]]]:
+    """Return the results of a setting by rule and attack."""
+    own = [one for one in results if one["setting"] == setting.name]
+    return {
+        rule: by_attack([one for one in own if one["rule"] == rule])
+        for rule in dict.fromkeys(one["rule"] for one in own)
+    }
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return the tables of REFERENCE.md: one over all settings, and one for each setting with results."""
+    lines = [f"{len(results)} cells are finished.", ""]
+    lines += [*overall(results), ""] if results else []
+    for setting in SETTINGS:
+        rules = of_setting(results, setting)
+        if rules:
+            seeds = sorted({one["seed"] for by in rules.values() for own in by.values() for one in own})
+            lines += [
+                f"**{setting.name}** (seeds {', '.join(map(str, seeds))})",
+                "",
+                "| rule | AUC, no attack | cost | lowest AUC | by | top success | no trigger | by | adaptive success |",
+                "| --- " * 9 + "|",
+                *(row(rule, by, rules.get("mean", {}).get(NONE, [])) for rule, by in rules.items()),
+                "",
+            ]
+    return "\n".join(lines)
+
+
+def overall(results: Sequence[Result]) -> list[str]:
+    """Return a Markdown table: means over settings for each rule, and in how many it is the best."""
+    figures: dict[str, list[tuple[float, float, float]]] = {}
+    best: dict[tuple[str, int], int] = {}
+    for setting in SETTINGS:
+        found = {}
+        rules = of_setting(results, setting)
+        for rule, by in rules.items():
+            harm, top = worst(by)
+            cost = costs(by.get(NONE, []), rules.get("mean", {}).get(NONE, []))
+            if harm and top and cost:
+                found[rule] = (
+                    -sum(cost) / len(cost),
+                    average(by[harm], AUC),
+                    -average(by[top], SUCCESS),
+                )
+        for place in range(3):
+            first = max(found, key=lambda rule: found[rule][place], default="")
+            best[first, place] = best.get((first, place), 0) + 1
+        for rule, own in found.items():
+            figures.setdefault(rule, []).append(own)
+    lines = [
+        "| rule | settings | cost | least in | lowest AUC | highest in | top success | lowest in |",
+        "| --- " * 8 + "|",
+    ]
+    for rule, values in figures.items():
+        means = [100 * sum(one[place] for one in values) / len(values) for place in range(3)]
+        counts = [best.get((rule, place), 0) for place in range(3)]
+        lines.append(
+            f"| {rule} | {len(values)} | {signed(-means[0])} | {counts[0]} | {means[1]:.1f} | {counts[1]} "
+            f"| {-means[2]:.1f} | {counts[2]} |"
+        )
+    return lines
+
+
+def row(rule: str, by: Mapping[str, Sequence[Result]], plain: Sequence[Result]) -> str:
+    """Return the line of a rule: the worst attacks are those with the worst mean over the seeds.
+
+    Args:
+        rule: its name.
+        by: its results in the setting, by attack.
+        plain: results of the mean without an attack.
+    """
 
     def shown(name: str, figure: str) -> str:
         values = [one[figure] for one in by.get(name, []) if figure in one]
         return span(values) if values else "–"
 
-    targeted = [name for name in by if SUCCESS in by[name][0]]
-    harm = min((n for n in by if n != NONE and n not in targeted), key=lambda n: mean(n, AUC), default="")
-    top = max(targeted, key=lambda n: mean(n, SUCCESS), default="")
+    harm, top = worst(by)
+    cost = costs(by.get(NONE, []), plain)
     cells = (
         rule,
         shown(NONE, AUC),
+        signed(100 * sum(cost) / len(cost)) if cost else "–",
         *(shown(harm, AUC), f"`{harm}`" if harm else "–"),
         *(shown(top, SUCCESS), shown(top, WITHOUT), f"`{top}`" if top else "–"),
         shown(ADAPTIVE[1], SUCCESS),

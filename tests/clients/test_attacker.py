@@ -10,6 +10,8 @@ from clients.client import Client
 from fedrobust.config import Experiment
 from fedrobust.data.dataset import Split
 from fedrobust.data.problem import Problem
+from fedrobust.models.classifier import build_classifier
+from fedrobust.models.features import Features
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.study import Study
 from fedrobust.study.local_training import LocalTraining
@@ -138,3 +140,29 @@ def test_statistics_that_the_server_asks_for_are_measured_before_they_are_poison
 def test_who_does_not_train_measures_nothing(trained):
     sent, _ = train(trained, "free-rider", measure=pytest.fail)
     np.testing.assert_array_equal(sent.statistics, START.statistics)
+
+
+def test_success_by_the_features_of_a_frozen_backbone_is_that_of_the_whole_network():
+    classifier = build_classifier("edge-cnn(width=4)", (16, 16, 1), classes=2, image_size=0, layers="head")
+    draw = np.random.default_rng(0)
+    shard = Split(draw.integers(0, 256, (40, 16, 16, 1), np.uint8), np.arange(40, dtype=np.int32) % 2)
+    study = Study(
+        Experiment.of(poisoning__malicious=1, poisoning__attack="pixel-backdoor + critical-layers"),
+        Problem((16, 16, 1), 2),
+    )
+    first = study.schedule.malicious[0]
+    through, by_features = (
+        Attacker(
+            study.attack, study.schedule, lambda: study.attack_context(first), classifier, None, features
+        )
+        for features in (None, lambda: Features(classifier, shard.images))
+    )
+    start = classifier.initial_weights()
+    context = through.in_round(start, 1)
+    shares = set()
+    for _ in range(4):
+        weights = Weights(draw.normal(size=len(start.trainable)).astype(np.float32), start.statistics)
+        share = through._success(shard, context, weights)
+        assert by_features._success(shard, context, weights) == share
+        shares.add(share)
+    assert len(shares) > 1, "models that answer differently"

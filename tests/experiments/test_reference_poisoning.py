@@ -64,28 +64,54 @@ def test_every_setting_is_valid_for_every_rule_and_attack(program, tmp_path):
         assert len(sweep.cells) == len(rules) * len(attacks) * 3
 
 
-def test_a_row_has_the_attack_with_the_worst_mean_and_all_seeds(program):
-    def seeds(attack, *values, success=()):
-        return [
-            {
-                "attack": attack,
-                "auc": value,
-                "seed": seed,
-                **({"attack-success": success[seed]} if success else {}),
-            }
-            for seed, value in enumerate(values)
-        ]
-
-    own = [
-        *seeds("none", 0.9, 0.9),
-        *seeds("ipm", 0.1, 0.9),
-        *seeds("mimic", 0.6, 0.6),
-        *seeds("pixel-backdoor + delta-search", 0.9, 0.9, success=(0.5, 1.0)),
+def seeds(attack, *values, success=()):
+    return [
+        {
+            "attack": attack,
+            "auc": value,
+            "seed": seed,
+            **({"attack-success": success[seed]} if success else {}),
+        }
+        for seed, value in enumerate(values)
     ]
-    assert program.row("median", own) == (
-        "| median | 90.0 (90.0 to 90.0) | 50.0 (10.0 to 90.0) | `ipm` | 75.0 (50.0 to 100.0) | – | "
+
+
+def test_a_row_has_the_attack_with_the_worst_mean_and_all_seeds(program):
+    own = program.by_attack(
+        [
+            *seeds("none", 0.9, 0.9),
+            *seeds("ipm", 0.1, 0.9),
+            *seeds("mimic", 0.6, 0.6),
+            *seeds("pixel-backdoor + delta-search", 0.9, 0.9, success=(0.5, 1.0)),
+        ]
+    )
+    assert program.row("median", own, seeds("none", 0.95, 0.99)) == (
+        "| median | 90.0 (90.0 to 90.0) | +7.0 | 50.0 (10.0 to 90.0) | `ipm` | 75.0 (50.0 to 100.0) | – | "
         "`pixel-backdoor + delta-search` | 75.0 (50.0 to 100.0) |"
     )
+
+
+def test_the_table_over_settings_has_means_over_them_and_says_in_how_many_a_rule_is_the_best(program):
+    first, second = program.SETTINGS[:2]
+
+    def cells(setting, rule, calm, low, success):
+        together = [
+            *seeds("none", calm),
+            *seeds("ipm", low),
+            *seeds("pixel-backdoor + delta-search", calm, success=(success,)),
+        ]
+        return [{"setting": setting.name, "rule": rule, **one} for one in together]
+
+    results = [
+        *cells(first, "mean", 0.9, 0.2, 1.0),
+        *cells(first, "krum", 0.8, 0.7, 0.5),
+        *cells(second, "mean", 0.9, 0.4, 0.0),
+        *cells(second, "krum", 1.0, 0.9, 0.25),
+    ]
+    assert program.overall(results)[2:] == [
+        "| mean | 2 | +0.0 | 1 | 30.0 | 0 | 50.0 | 1 |",
+        "| krum | 2 | +0.0 | 1 | 80.0 | 2 | 37.5 | 1 |",
+    ]
 
 
 def test_the_page_has_the_tables_of_the_results(program):
