@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from fedrobust.checks import check_data, check_models, check_reach
-from fedrobust.checks.models import algorithm_fits, normalised_alone, rule_reads, statistics_shared
+from fedrobust.checks.models import (
+    algorithm_fits,
+    attack_reads,
+    normalised_alone,
+    rule_reads,
+    statistics_shared,
+)
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.sections import Model, Training
 from fedrobust.data.dataset import DataError
@@ -172,6 +178,22 @@ def test_a_rule_that_reads_arrays_of_the_model_finds_them(settings, message):
     )
     assert len(found) == bool(message)
     assert all(message in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("attack", "layers", "message"),
+    [
+        ("pixel-backdoor + chameleon", "head", "chameleon trains the layers below the head, and there are none"),
+        ("pixel-backdoor + chameleon", "all", ""),
+        ("pixel-backdoor + critical-layers", "head", ""),
+    ],
+)
+def test_an_attack_that_needs_layers_below_the_head_is_refused_before_the_study(attack, layers, message):
+    given = study(poisoning__attack=attack, poisoning__malicious=1, training__layers=layers)
+    parts = given.attack, attack, given.experiment.training, lambda: given.classifier
+    found = list(attack_reads(*parts))
+    assert len(found) == bool(message)
+    assert all(message in one and 'training.layers = "head"' in one for one in found)
 
 
 def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path):

@@ -12,6 +12,7 @@ from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.keras_file import ModelFileError
+from fedrobust.poisoning import Attack
 from fedrobust.registry import UnknownNameError
 from fedrobust.spec import SpecError
 from fedrobust.training.recipes.recipe import Recipe, shares_statistics, two_batchnorms
@@ -94,6 +95,28 @@ def rule_reads(rule: Any, name: str, classifier: Callable[[], Classifier]) -> It
             rule.fits_layout(classifier().layout)
         except InfeasibleError as error:
             yield f'federation.aggregator = "{name}": {error}'
+
+
+def attack_reads(
+    attack: Attack, name: str, training: Training, classifier: Callable[[], Classifier]
+) -> Iterator[str]:
+    """A poisoning attack that needs some of the trained weights finds them.
+
+    Args:
+        attack: of the study.
+        name: as the study writes it.
+        training: names the layers that are trained.
+        classifier: returns the network.
+    """
+    if not any(hasattr(part, "fits_layout") for part in attack.parts):
+        return
+    try:
+        attack.fits_layout(classifier().layout)
+    except SpecError as error:
+        yield (
+            f'poisoning.attack = "{name}" with training.layers = "{training.layers}": {error}, such as "all", or '
+            "choose another attack"
+        )
 
 
 def statistics_shared(

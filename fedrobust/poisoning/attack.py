@@ -8,7 +8,7 @@ import numpy as np
 
 from fedrobust.aggregation.updates import Updates
 from fedrobust.data.dataset import Split
-from fedrobust.models.layout import Weights
+from fedrobust.models.layout import Layout, Weights
 from fedrobust.poisoning.context import AttackContext, CollusionContext, SuccessCriterion
 from fedrobust.poisoning.contract import POISONING, Problem, name_of
 from fedrobust.poisoning.memory import AttackMemory
@@ -200,6 +200,18 @@ class Attack:
                 raise ValueError(f'it needs {COMPANIONS[trait]}, as in "pixel-backdoor + {name_of(part)}"')
         for part in self._having("require"):
             part.require(problem, image_size)
+
+    def fits_layout(self, layout: Layout) -> None:
+        """Refuse a model that this attack does not fit.
+
+        Args:
+            layout: of the weights that are trained.
+
+        Raises:
+            SpecError: the attack needs weights that it has not.
+        """
+        for part in self._having("fits_layout"):
+            part.fits_layout(layout)
 
     def remarks(self, context: AttackContext) -> list[str]:
         """Return warnings that the user sees before the study begins: an attack too weak for so many clients."""

@@ -24,6 +24,8 @@ An attack is a frozen dataclass of settings that has one or more of these method
     be classified as. With the attribute ``targeted = False`` the attack counts as untargeted.
 ``require(problem, image_size)``
     raises ValueError where the attack does not fit the images, their classes, or the network's image size.
+``fits_layout(layout)``
+    raises SpecError where the attack does not fit the weights that are trained (`fedrobust.models.layout.Layout`).
 ``remarks(context)``
     returns warnings that the user sees before the study begins.
 ``prepare(context)``

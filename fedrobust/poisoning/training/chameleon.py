@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedrobust.bounds import Count, NonNegative, Positive, Whole
-from fedrobust.models.layout import Weights
+from fedrobust.models.layout import Layout, Weights
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING
 from fedrobust.spec import SpecError
@@ -46,14 +46,24 @@ class Chameleon:
     def train(self, start: Weights, context: AttackContext) -> Weights:
         """Return the weights after contrastive training of the encoder, then of the head."""
         tools, layout = context.tools, context.layout
-        if layout is None or layout.head.all():
-            raise SpecError(
-                "chameleon trains the layers below the head, and there are none: train more layers"
-            )
+        if layout is None:
+            raise SpecError("chameleon needs the layout of the weights: it runs in a study only")
+        self.fits_layout(layout)
         encoder = tools.update(
             start, tools.poisoned, trained=~layout.head, epochs=self.epochs, **self.changes(context.target)
         )
         return tools.update(encoder, tools.poisoned, trained=layout.head, epochs=self.head_epochs or None)
+
+    def fits_layout(self, layout: Layout) -> None:
+        """Refuse a model of which the head alone is trained.
+
+        Raises:
+            SpecError: no layer below the head is trained.
+        """
+        if layout.head.all():
+            raise SpecError(
+                "chameleon trains the layers below the head, and there are none: train more layers"
+            )
 
     def changes(self, target: int) -> Mapping[str, Any]:
         """Return the settings of the contrastive training, with anchors of class `target` counting more."""
