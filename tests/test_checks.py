@@ -183,7 +183,11 @@ def test_a_rule_that_reads_arrays_of_the_model_finds_them(settings, message):
 @pytest.mark.parametrize(
     ("attack", "layers", "message"),
     [
-        ("pixel-backdoor + chameleon", "head", "chameleon trains the layers below the head, and there are none"),
+        (
+            "pixel-backdoor + chameleon",
+            "head",
+            "chameleon trains the layers below the head, and there are none",
+        ),
         ("pixel-backdoor + chameleon", "all", ""),
         ("pixel-backdoor + critical-layers", "head", ""),
     ],

@@ -33,14 +33,11 @@ KEPT = Kept(HERE / "reference.json", HERE / "REFERENCE.md")
 SEEDS = (0, 1, 2)
 AUC, SUCCESS, WITHOUT, NONE = first_pass.AUC, first_pass.SUCCESS, first_pass.WITHOUT, first_pass.NONE
 
-ALWAYS = ("mean", "median")
-"""Rules that are shown in any case: the undefended federation, and the simplest defence."""
-
 ADAPTIVE = ("label-flip + delta-search", "pixel-backdoor + delta-search")
 """Attacks that are run in any case: the attacker who knows the rule, for harm and with a backdoor."""
 
 MOST = 6
-"""Most attacks beside these, and most rules beside `ALWAYS`."""
+"""Most attacks beside these."""
 
 
 PNEUMONIA, DERMA, WHOLE = "PneumoniaMNIST", "DermaMNIST", "PneumoniaMNIST, all of an edge-cnn"
@@ -122,16 +119,12 @@ SETTINGS = tuple(
 def chosen(results: Sequence[Result]) -> tuple[list[str], list[str]]:
     """Return the rules and attacks that the first pass leaves.
 
-    Rules: `ALWAYS`, and those that no other one beats in all of AUC without an attack, lowest AUC and highest success;
-    of more than `MOST`, those with the smallest highest success. Attacks: none, `ADAPTIVE`, and those that are the
-    worst of their kind for the most rules.
+    Rules: those that it keeps, see `first_pass.kept`. Attacks: none, `ADAPTIVE`, and those that are the worst of their
+    kind for the most rules.
     """
     found = first_pass.by_rule(results)
-    scores = {rule: first_pass.scores(found[rule]) for rule in first_pass.undominated(found)}
-    best = sorted(scores, key=lambda rule: -(scores[rule] or (0.0, 0.0, -1.0))[2])
-    rules = [*ALWAYS, *[rule for rule in best if rule not in ALWAYS][:MOST]]
     matter = [name for name in first_pass.that_matter(found) if name not in ADAPTIVE]
-    return [rule for rule in found if rule in rules], [NONE, *ADAPTIVE, *matter[:MOST]]
+    return first_pass.kept(found), [NONE, *ADAPTIVE, *matter[:MOST]]
 
 
 def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

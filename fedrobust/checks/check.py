@@ -93,9 +93,7 @@ def check_models(study: Study) -> None:
         ),
         privacy.no_batch_statistics(given.privacy, given.model, lambda: study.classifier),
         models.rule_reads(study.defence.rule, given.federation.aggregator, lambda: study.classifier),
-        models.attack_reads(
-            study.attack, given.poisoning.attack, given.training, lambda: study.classifier
-        ),
+        models.attack_reads(study.attack, given.poisoning.attack, given.training, lambda: study.classifier),
         models.statistics_shared(given.model, given.training, study.recipe, lambda: study.classifier),
         models.second_batchnorm(given.model, given.training, study.recipe, lambda: study.classifier),
         models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),

@@ -36,13 +36,13 @@ def test_rules_that_are_beaten_are_left_out_but_for_mean_and_median(program):
             first(rule, "none", calm),
             first(rule, "ipm", low),
             first(rule, "alie", 0.8),
-            first(rule, "a3fl", calm, success),
+            first(rule, "blended-backdoor", calm, success),
         )
     ]
     rules, attacks = program.chosen(results)
     assert rules == ["mean", "krum"], "median was not run; krum beats rlr in all"
     assert attacks[:3] == ["none", *program.ADAPTIVE]
-    assert set(attacks[3:]) == {"ipm", "a3fl"}, "alie is nobody's worst"
+    assert set(attacks[3:]) == {"ipm", "blended-backdoor"}, "alie is nobody's worst"
 
 
 def test_the_choice_from_the_recorded_first_pass_is_a_valid_study_in_the_first_setting(program, tmp_path):
