@@ -27,6 +27,8 @@ STUDY, KEPT = HERE / "adaptive.toml", Kept(HERE / "adaptive.json", HERE / "ADAPT
 
 HARM, SUCCESS, BALANCED = "auc", "attack-success", "balanced_accuracy"
 CONTROL = "attack-success without trigger"
+GAIN = "gain by the trigger"
+"""Success less that without trigger: a model that calls half of all images "normal" anyway needs no backdoor."""
 ADAPTIVE = "delta-search"
 
 Values = Mapping[str, Mapping[str, Mapping[int, Result]]]
@@ -75,10 +77,11 @@ def collect(sweep: Sweep, folder: Path, known: Sequence[Result]) -> list[Result]
 
 
 def by_rule(results: Sequence[Result]) -> Values:
-    """Return results by rule, attack and seed, in their order."""
+    """Return results by rule, attack and seed, in their order; those of backdoors with the gain by the trigger."""
     found: dict[str, dict[str, dict[int, Result]]] = {}
     for one in results:
-        found.setdefault(one["rule"], {}).setdefault(one["attack"], {})[one["seed"]] = one
+        gain = {GAIN: one[SUCCESS] - one[CONTROL]} if SUCCESS in one and CONTROL in one else {}
+        found.setdefault(one["rule"], {}).setdefault(one["attack"], {})[one["seed"]] = {**one, **gain}
     return found
 
 
@@ -94,14 +97,14 @@ def strongest(attacks: Mapping[str, Mapping[int, Result]], figure: str, adaptive
         name: mean([one[figure] for one in seeds.values()])
         for name, seeds in attacks.items()
         if name != "none"
-        and is_backdoor(name) == (figure == SUCCESS)
+        and is_backdoor(name) == (figure in (SUCCESS, GAIN))
         and is_adaptive(name) == adaptive
         and len(seeds) == max(map(len, attacks.values()))
         and all(figure in one for one in seeds.values())
     }
     if not compared:
         return None
-    choose = max if figure == SUCCESS else min
+    choose = max if figure in (SUCCESS, GAIN) else min
     return choose(compared, key=lambda name: compared[name])
 
 
@@ -117,7 +120,7 @@ def lead(one: Mapping[int, Result], other: Mapping[int, Result], figure: str) ->
         >>> lead({0: {"attack-success": 0.9}}, {0: {"attack-success": 0.4}}, "attack-success")
         '+50.0'
     """
-    sign = 1 if figure == SUCCESS else -1
+    sign = 1 if figure in (SUCCESS, GAIN) else -1
     return shares([sign * (one[seed][figure] - other[seed][figure]) for seed in one if seed in other], "+")
 
 
@@ -181,6 +184,8 @@ def table(results: Sequence[Result]) -> str:
             *compared(found, HARM),
             "\nAttack success in percent:\n",
             *compared(found, SUCCESS),
+            "\nAttack success less that without trigger, in points:\n",
+            *compared(found, GAIN),
             "\nAll attacks, AUC times 100:\n",
             *every(found, HARM),
             "\nThe same, balanced accuracy in percent:\n",
