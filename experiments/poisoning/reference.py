@@ -95,13 +95,15 @@ class Setting:
         }
 
 
+FEDERATIONS = ((10, 1.0), (50, 0.2), (50, 1.0))
+"""Clients, and the share of them in a round. Two of ten are too few for most rules: ten all take part."""
+
+PARTITIONS = ("dirichlet(alpha=0.5)", "iid", "dirichlet(alpha=0.1)")
+SHARES = (0.3, 0.2, 0.1)
+
 SETTINGS = tuple(
     Setting(partition, clients, participation, malicious)
-    for (clients, participation), partition, malicious in product(
-        ((10, 1.0), (50, 0.2), (50, 1.0)),
-        ("dirichlet(alpha=0.5)", "iid", "dirichlet(alpha=0.1)"),
-        (0.3, 0.2, 0.1),
-    )
+    for (clients, participation), partition, malicious in product(FEDERATIONS, PARTITIONS, SHARES)
 ) + tuple(
     Setting(partition, 10, 1.0, malicious, study)
     for study, partition, malicious in (
@@ -113,7 +115,6 @@ SETTINGS = tuple(
         (WHOLE, "iid", 0.3),
     )
 )
-"""Two of ten clients in a round are too few for most rules: ten all take part."""
 
 
 def chosen(results: Sequence[Result]) -> tuple[list[str], list[str]]:
@@ -255,7 +256,9 @@ def of_setting(results: Sequence[Result], setting: Setting) -> dict[str, dict[st
 def table(results: Sequence[Result]) -> str:
     """Return the tables of REFERENCE.md: one over all settings, and one for each setting with results."""
     lines = [f"{len(results)} cells are finished.", ""]
-    lines += [*overall(results), ""] if results else []
+    if results:
+        lines += [*overall(results), "", "Lowest AUC, means over settings:", "", *marginals(results, 1), ""]
+        lines += ["Top success, means over settings:", "", *marginals(results, 2), ""]
     for setting in SETTINGS:
         rules = of_setting(results, setting)
         if rules:
@@ -271,22 +274,57 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
+def scores(results: Sequence[Result], setting: Setting) -> dict[str, tuple[float, float, float]]:
+    """Return what is the better the higher, by rule: minus its cost, the lowest AUC, and minus the top success."""
+    found = {}
+    rules = of_setting(results, setting)
+    for rule, by in rules.items():
+        harm, top = worst(by)
+        cost = costs(by.get(NONE, []), rules.get("mean", {}).get(NONE, []))
+        if harm and top and cost:
+            found[rule] = -sum(cost) / len(cost), average(by[harm], AUC), -average(by[top], SUCCESS)
+    return found
+
+
+def marginals(results: Sequence[Result], place: int) -> list[str]:
+    """Return a Markdown table of rules by properties of settings.
+
+    Args:
+        results: of all settings.
+        place: 1: the lowest AUC, 2: the top success; see `scores`.
+    """
+    known = {setting: scores(results, setting) for setting in SETTINGS}
+    usual = [setting for setting in SETTINGS if setting.study == PNEUMONIA]
+    groups = {
+        **{one: [each for each in usual if each.partition == one] for one in PARTITIONS},
+        **{
+            f"{clients} clients, {share:.0%} in a round": [
+                each for each in usual if (each.clients, each.participation) == (clients, share)
+            ]
+            for clients, share in FEDERATIONS
+        },
+        **{f"{one:.0%} malicious": [each for each in usual if each.malicious == one] for one in SHARES},
+        **{name: [each for each in SETTINGS if each.study == name] for name in STUDIES},
+    }
+    rules = list(dict.fromkeys(rule for found in known.values() for rule in found))
+    lines = [f"| settings | number | {' | '.join(rules)} |", "| --- " * (len(rules) + 2) + "|"]
+    for name, settings in groups.items():
+        own = [known[each] for each in settings if known[each]]
+        values = {rule: [found[rule][place] for found in own if rule in found] for rule in rules}
+        shown = [
+            f"{abs(100 * sum(values[rule]) / len(values[rule])):.1f}" if values[rule] else "–"
+            for rule in rules
+        ]
+        lines.append(f"| {name} | {len(own)} | {' | '.join(shown)} |")
+    return lines
+
+
 def overall(results: Sequence[Result]) -> list[str]:
     """Return a Markdown table: means over settings for each rule, and in how many it is the best."""
     figures: dict[str, list[tuple[float, float, float]]] = {}
     best: dict[tuple[str, int], int] = {}
     for setting in SETTINGS:
-        found = {}
-        rules = of_setting(results, setting)
-        for rule, by in rules.items():
-            harm, top = worst(by)
-            cost = costs(by.get(NONE, []), rules.get("mean", {}).get(NONE, []))
-            if harm and top and cost:
-                found[rule] = (
-                    -sum(cost) / len(cost),
-                    average(by[harm], AUC),
-                    -average(by[top], SUCCESS),
-                )
+        found = scores(results, setting)
         for place in range(3):
             first = max(found, key=lambda rule: found[rule][place], default="")
             best[first, place] = best.get((first, place), 0) + 1

@@ -112,6 +112,12 @@ def test_the_table_over_settings_has_means_over_them_and_says_in_how_many_a_rule
         "| mean | 2 | +0.0 | 1 | 30.0 | 0 | 50.0 | 1 |",
         "| krum | 2 | +0.0 | 1 | 80.0 | 2 | 37.5 | 1 |",
     ]
+    lines = program.marginals(results, 1)
+    assert lines[0] == "| settings | number | mean | krum |"
+    assert "| dirichlet(alpha=0.5) | 2 | 30.0 | 80.0 |" in lines
+    assert "| 30% malicious | 1 | 20.0 | 70.0 |" in lines
+    assert "| DermaMNIST | 0 | – | – |" in lines
+    assert "| 20% malicious | 1 | 0.0 | 25.0 |" in program.marginals(results, 2)
 
 
 def test_the_page_has_the_tables_of_the_results(program):
