@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import first_pass
+import numpy as np
 import tomli_w
 from kept import Kept, Result
 
 from fedrobust.sweeps.bench import bench
+from fedrobust.sweeps.ranks import critical_difference, ranked
 from fedrobust.sweeps.results import record_in
 from fedrobust.sweeps.sweep import Sweep
 from fedrobust.terminal.sweep import SweepConsole
@@ -320,27 +322,29 @@ def marginals(results: Sequence[Result], place: int) -> list[str]:
 
 
 def overall(results: Sequence[Result]) -> list[str]:
-    """Return a Markdown table: means over settings for each rule, and in how many it is the best."""
-    figures: dict[str, list[tuple[float, float, float]]] = {}
-    best: dict[tuple[str, int], int] = {}
-    for setting in SETTINGS:
-        found = scores(results, setting)
-        for place in range(3):
-            first = max(found, key=lambda rule: found[rule][place], default="")
-            best[first, place] = best.get((first, place), 0) + 1
-        for rule, own in found.items():
-            figures.setdefault(rule, []).append(own)
-    lines = [
-        "| rule | settings | cost | least in | lowest AUC | highest in | top success | lowest in |",
-        "| --- " * 8 + "|",
-    ]
-    for rule, values in figures.items():
-        means = [100 * sum(one[place] for one in values) / len(values) for place in range(3)]
-        counts = [best.get((rule, place), 0) for place in range(3)]
+    """Return a Markdown table: means over settings for each rule, and its mean ranks with their critical difference.
+
+    Settings in which some rule has no result are left out.
+    """
+    found = [one for setting in SETTINGS if (one := scores(results, setting))]
+    rules = list(dict.fromkeys(rule for one in found for rule in one))
+    values = np.array([[one[rule] for rule in rules] for one in found if len(one) == len(rules)])
+    if not len(values):
+        return ["No setting has all rules yet."]
+    means = 100 * values.mean(0)
+    ranks = np.stack([ranked(values[:, :, place]).mean(0) for place in range(3)], axis=1)
+    lines = ["| rule | cost | rank | lowest AUC | rank | top success | rank |", "| --- " * 7 + "|"]
+    for rule, (cost, low, success), own in zip(rules, means, ranks, strict=True):
         lines.append(
-            f"| {rule} | {len(values)} | {signed(-means[0])} | {counts[0]} | {means[1]:.1f} | {counts[1]} "
-            f"| {-means[2]:.1f} | {counts[2]} |"
+            f"| {rule} | {signed(-cost)} | {own[0]:.1f} | {low:.1f} | {own[1]:.1f} "
+            f"| {abs(success):.1f} | {own[2]:.1f} |"
         )
+    if len(values) > 1:
+        apart = critical_difference(len(rules), len(values))
+        lines += [
+            "",
+            f"{len(values)} settings; mean ranks that differ by less than {apart:.1f} are not told apart.",
+        ]
     return lines
 
 
