@@ -47,8 +47,14 @@ class Setting:
         return f"{learnt}{self.partition}, {self.clients} clients{part}, {self.malicious:.0%} malicious"
 
     def values(self) -> dict[str, Any]:
-        """Return its settings, as in a study file. Where few take part in a round there are more rounds."""
+        """Return its settings, as in a study file.
+
+        Where few take part in a round there are more rounds. Where most clients have images of one class, class weights
+        within a client say nothing, and the mean predicts one class: the loss knows the class shares of clients.
+        """
+        skewed = {"training": {"loss": "balanced-softmax", "class-weights": "none"}}
         return {
+            **(skewed if self.partition == "dirichlet(alpha=0.1)" else {}),
             "data": {"partition": self.partition},
             "federation": {
                 "clients": self.clients,
