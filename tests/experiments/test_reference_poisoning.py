@@ -124,6 +124,9 @@ def test_the_tables_over_settings_have_means_and_mean_ranks(program, tables):
     assert "| 30% malicious | 1 | 20.0 | 70.0 |" in lines
     assert "| DermaMNIST | 0 | – | – |" in lines
     assert "| 20% malicious | 1 | 0.0 | 25.0 |" in tables.marginals(results, 2)
+    assert "| 30% malicious | 1 | +0.0 | +10.0 |" in tables.marginals(results, 0)
+    assert "Of 4 pairs" in tables.adaptive(results)[0]
+    assert "the most harm in 0, and has the highest success in 4" in tables.adaptive(results)[0]
 
 
 def test_the_page_has_the_tables_of_the_results(program):
