@@ -211,7 +211,9 @@ class Bench:
         experiment = cell.experiment.changed(engine__workers=1, output__report=False, output__dir="")
         shared = fork.rounds if fork is not None and fork.ready else 0
         self._tell(CellStarted(cell, slot.number, shared))
-        slot.pipe.send(Order(experiment.to_run_config(), self._folder(cell), fork, self.until))
+        # A worker that died meanwhile is found by the next step, which replaces it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            slot.pipe.send(Order(experiment.to_run_config(), self._folder(cell), fork, self.until))
 
     def _step(self, slots: list[WorkerSlot]) -> None:
         """Wait until a worker answers or dies, and handle it."""

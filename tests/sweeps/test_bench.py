@@ -1,10 +1,10 @@
 """Real small sweeps."""
 
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,6 +64,20 @@ def tracker(process):
     with suppress(psutil.NoSuchProcess):
         return "resource_tracker" in " ".join(process.cmdline())
     return False
+
+
+def end(worker):
+    """Kill a worker process, and wait until it is dead; its parent reaps it."""
+    worker.kill()
+    while worker.status() != psutil.STATUS_ZOMBIE:
+        pass
+
+
+def end_at_work(worker, cells):
+    """Kill a worker process once it has begun its cell."""
+    while not any(cells.glob("*/experiment.toml")):
+        pass
+    worker.kill()
 
 
 def file(tmp_path, other="median"):
@@ -135,7 +149,8 @@ def test_with_one_more_value_finished_cells_stay_also_when_the_file_of_results_w
     assert not log.parent.exists()
 
 
-def test_a_failing_cell_is_recorded_and_a_dead_worker_replaced(tmp_path):
+@pytest.mark.parametrize("when", ["before its cell", pytest.param("in its cell", marks=pytest.mark.slow)])
+def test_a_failing_cell_is_recorded_and_a_dead_worker_replaced(tmp_path, when):
     # A rule of one's own that fails in the round: nothing could have told so before.
     (tmp_path / "failing_in_a_cell.py").write_text(
         "class Rule:\n    def __call__(self, updates, context):\n        raise ValueError('no rule at all')\n"
@@ -146,8 +161,11 @@ def test_a_failing_cell_is_recorded_and_a_dead_worker_replaced(tmp_path):
         heard.append(event)
         if isinstance(event, CellStarted) and not killed:
             workers = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
-            killed.append(workers[0].pid)
-            os.kill(workers[0].pid, signal.SIGKILL)
+            killed.append(workers[0])
+            if when == "before its cell":
+                end(workers[0])
+            else:
+                threading.Thread(target=end_at_work, args=(workers[0], tmp_path / "out" / "cells")).start()
 
     path = file(tmp_path, "failing_in_a_cell:Rule")
     results = fedrobust.bench(path, listener, out=tmp_path / "out", workers=1, only=["seed=0"])
