@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedrobust.atomic import atomic
+
 BETWEEN = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 Result = dict[str, Any]
@@ -35,6 +37,10 @@ class Kept:
     def write(self, results: Sequence[Result], table: str) -> None:
         """Write the results, and their `table` into the page."""
         lines = ",\n".join(json.dumps(one) for one in results)
-        self.results.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         page = self.page.read_text(encoding="utf-8")
-        self.page.write_text(BETWEEN.sub(lambda _: table, page), encoding="utf-8")
+        for path, text in (
+            (self.results, f"[\n{lines}\n]\n"),
+            (self.page, BETWEEN.sub(lambda _: table, page)),
+        ):
+            with atomic(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")

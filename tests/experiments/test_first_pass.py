@@ -1,5 +1,7 @@
 """The first pass of rules and attacks: its study is checked, its tables are those of its results."""
 
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -85,3 +87,19 @@ def test_the_summary_has_costs_and_a_constant_classifier(program):
         "| `blended-backdoor` | 100.0 |",
         "| `a3fl(passes=1)` | 100.0 |",
     ]
+
+
+def test_a_full_disk_leaves_the_results_that_were_there(program, tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table -->\n<!-- end of table -->\n", encoding="utf-8")
+    kept = program.Kept(tmp_path / "results.json", page)
+    kept.write([{"auc": 0.5}], "one\n")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"results\.json"):
+        kept.write([{"auc": 0.5}, {"auc": 0.6}], "two\n")
+    assert kept.read() == [{"auc": 0.5}]
+    assert "one" in page.read_text(encoding="utf-8")
