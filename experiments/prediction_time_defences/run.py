@@ -38,9 +38,9 @@ DEFENCES = (
     "jpeg(quality=25)",
     "median(size=3)",
     "total-variation",
-    "autoencoder",
-    "rectifier",
-    "ape-gan",
+    "autoencoder(epsilon='4/255')",
+    "rectifier(epsilon='4/255')",
+    "ape-gan(epsilon='4/255')",
 )
 
 

@@ -22,7 +22,8 @@ class Autoencoder:
     Attacks differentiate through it.
 
     Attributes:
-        noise: standard deviation of the Gaussian noise, in units of [0, 1].
+        noise: standard deviation of the Gaussian noise, in units of [0, 1]; much noise blurs small images
+            (``experiments/prediction_time_defences``).
         epsilon: of the attack, in units of [0, 1], a number or a fraction such as "8/255".
         steps: of the fit, with 64 images each.
         width: channels of its first layer.
@@ -35,7 +36,7 @@ class Autoencoder:
         TensorShape([4, 8, 8, 1])
     """
 
-    noise: NonNegative = 0.1
+    noise: NonNegative = 0.03
     epsilon: PixelEpsilon = "8/255"
     steps: Count = 800
     width: Count = 16
