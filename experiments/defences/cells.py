@@ -49,6 +49,14 @@ def at_prediction(spec: str) -> Defence:
     return Defence(1.0, {"model__defence": spec})
 
 
+def learned(name: str) -> Defence:
+    """Return the prediction-time defence that is fitted to images attacked with the table's epsilon."""
+    return at_prediction(name + FITTED)
+
+
+FITTED = "(epsilon='{epsilon}')"
+
+
 STEPS = "{}(epsilon='{{epsilon}}', steps=3, warmup=0.3)"
 AROUND = "{}(recipe='pgd(epsilon=\"{{epsilon}}\", steps=3, warmup=0.3)')"
 """What recipes with an attack of several steps have in common, so that they differ in their loss alone."""
@@ -62,9 +70,9 @@ DEFENCES: Mapping[str, Defence] = {
     "bit depth": at_prediction("bit-depth(bits=3)"),
     "median": at_prediction("median"),
     "total variation": at_prediction("total-variation"),
-    "autoencoder": at_prediction("autoencoder(epsilon='{epsilon}')"),
-    "rectifier": at_prediction("rectifier(epsilon='{epsilon}')"),
-    "APE-GAN": at_prediction("ape-gan(epsilon='{epsilon}')"),
+    "autoencoder": learned("autoencoder"),
+    "rectifier": learned("rectifier"),
+    "APE-GAN": learned("ape-gan"),
     "smoothing": at_prediction("smoothing(sigma=0.12)"),
     "free": recipe("free(epsilon='{epsilon}', replays=4)", 4.0),
     "fast FGSM": recipe("fgsm(epsilon='{epsilon}', random_start=True, share=1.0)", 2.0),
@@ -152,6 +160,11 @@ def experiment(place: Place, protocol: Protocol, experiments: Path) -> Experimen
     }
     study = base.changed((), name="defences", seed=place.seed, **settings)
     return centralized(study) if place.division == "central" else study
+
+
+def transformation(defence: Defence) -> str:
+    """Return the spec of what a defence does to images at prediction time, whatever it was fitted to; "" if nothing."""
+    return str(defence.settings.get("model__defence", "")).removesuffix(FITTED)
 
 
 def _filled(value: Any, protocol: Protocol) -> Any:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from cells import DEFENCES
+from cells import DEFENCES, transformation
 
 from fedrobust.config import Experiment
 from fedrobust.config.model_parts import prediction_defence_of
@@ -42,9 +42,7 @@ def costs() -> dict[str, float]:
 
 def wanted() -> list[str]:
     """Return the specs of all prediction-time defences of the table."""
-    return [
-        str(one.settings["model__defence"]) for one in DEFENCES.values() if "model__defence" in one.settings
-    ]
+    return [spec for one in DEFENCES.values() if (spec := transformation(one))]
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cells import DEFENCES, DIVISIONS, PLAIN, STUDIES
+from cells import DEFENCES, DIVISIONS, PLAIN, STUDIES, transformation
 from pareto import Point, draw, points
 from prediction import costs
 from records import Record, read
@@ -141,8 +141,8 @@ def row(name: str, found: Sequence[Record], control: dict[int, Record]) -> tuple
 
 def _prediction(name: str) -> str:
     """Return what an answer costs in those of the network alone; a recipe's is the same network."""
-    spec = DEFENCES[name].settings.get("model__defence")
-    cost = 1.0 if spec is None else costs().get(str(spec))
+    spec = transformation(DEFENCES[name])
+    cost = costs().get(spec) if spec else 1.0
     return "" if cost is None else f"{cost:.2g}"
 
 
