@@ -58,7 +58,7 @@ FITTED = "(epsilon='{epsilon}')"
 
 
 STEPS = "{}(epsilon='{{epsilon}}', steps=3, warmup=0.3)"
-AROUND = "{}(recipe='pgd(epsilon=\"{{epsilon}}\", steps=3, warmup=0.3)')"
+AROUND = "{}(recipe='pgd(epsilon=\"{{epsilon}}\", steps=3, warmup=0.3)'{})"
 """What recipes with an attack of several steps have in common, so that they differ in their loss alone."""
 
 DEFENCES: Mapping[str, Defence] = {
@@ -81,8 +81,9 @@ DEFENCES: Mapping[str, Defence] = {
     "gradient penalty": recipe("gradient-penalty(weight=1.0)", 3.0),
     "PGD": recipe(STEPS.format("pgd"), 4.0),
     "MART": recipe(STEPS.format("mart"), 5.0),
-    "AdvProp": recipe(AROUND.format("advprop"), 5.0),
-    "AWP (PGD)": recipe(AROUND.format("awp"), 5.0),
+    "AdvProp": recipe(AROUND.format("advprop", ""), 5.0),
+    "AWP (PGD)": recipe(AROUND.format("awp", ""), 5.0),
+    "AWP (PGD), gamma 0.001": recipe(AROUND.format("awp", ", gamma=0.001"), 5.0),
     "logit pairing": recipe(STEPS.format("logit-pairing"), 5.0),
     "TRADES": recipe("trades(epsilon='{epsilon}', steps=3, warmup=0.3, beta=3.0)", 5.3),
     "PGD, 5 steps": recipe("pgd(epsilon='{epsilon}', steps=5, warmup=0.5)", 6.0),
