@@ -20,6 +20,7 @@ from fedrobust.models.features import Features
 from fedrobust.models.file_network import file_remarks
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import recalibration_of
+from fedrobust.models.statistics_behind_defence import behind_defence
 from fedrobust.poisoning import AttackContext, AttackMemory, SuccessCriterion
 from fedrobust.poisoning.memory import RECORD
 from fedrobust.runs.events import StageStarted, emit
@@ -28,7 +29,7 @@ from fedrobust.training.recipes.recipe import shares_statistics
 from server.stages.audit import Auditor
 from server.stages.distillation import DistillationPlan, plan_distillation
 from server.stages.evaluation import Evaluator
-from server.stages.fitted_defence import with_fitted
+from server.stages.fitted_defence import defence_remarks, with_fitted
 
 FEWEST_MEASURED = 64
 """Fewest validation images for which `model.batchnorm-policy = "auto"` recalibrates."""
@@ -134,18 +135,30 @@ class ModelParts:
         cached = training.cache_features and training.trained_layers == "head"
         return study.features if cached and study.prediction_defence is None else None
 
-    def defended(self, evaluator: Evaluator, weights: Weights) -> Evaluator:
-        """Return the evaluator of a model behind the study's learned defence, fitted to it; else `evaluator` itself.
+    def defended(self, evaluator: Evaluator, weights: Weights) -> tuple[Evaluator, Weights]:
+        """Return evaluator and weights of a model behind the study's prediction-time defence; the same without one.
+
+        A learned defence is fitted to the model. BatchNorm's statistics are moved as the defence moves those of
+        validation images.
 
         Args:
             evaluator: of the global model or the student.
             weights: of that model.
         """
         study = self.study
-        if not is_learned(study.prediction_defence):
-            return evaluator
-        emit(StageStarted(f"fitting the prediction-time defence {study.experiment.model.defence}"))
-        return with_fitted(evaluator, weights, study.prediction_defence, study.seed)
+        if study.prediction_defence is None:
+            return evaluator, weights
+        if is_learned(study.prediction_defence):
+            emit(StageStarted(f"fitting the prediction-time defence {study.experiment.model.defence}"))
+            evaluator = with_fitted(evaluator, weights, study.prediction_defence, study.seed)
+        return evaluator, self.behind(evaluator.classifier, weights)
+
+    def behind(self, classifier: Classifier, weights: Weights) -> Weights:
+        """Return weights that were trained without the defence of `classifier`, with the statistics behind it."""
+        if self.study.prediction_defence is None:
+            return weights
+        sample = calibration_sample(self.study.dataset.validation, self.study.seed)
+        return behind_defence(classifier, weights, sample.images)
 
     @part
     def criterion(self) -> SuccessCriterion | None:
@@ -230,13 +243,7 @@ class ModelParts:
         """Return sentences on the prediction-time defence and the poisoning attack before the first round."""
         study = self.study
         malicious, clients = study.schedule.malicious, study.experiment.federation.clients
-        said = []
-        if is_learned(study.prediction_defence):
-            said.append(
-                f'model.defence = "{study.experiment.model.defence}": it is fitted after the last round, to the '
-                f"selected model and {len(study.dataset.validation)} validation images; the figures of rounds, and of "
-                "central, personal and local models, are of models without it"
-            )
+        said = defence_remarks(study, bool(self.classifier.layout.statistics))
         if study.detector is not None:
             said.append(
                 f'model.detector = "{study.experiment.model.detector}": it is fitted after the last round, to the '

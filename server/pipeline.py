@@ -197,7 +197,10 @@ class Pipeline:
 
     def conclude(self, folder: RunFolder, weights: Weights) -> None:
         """Evaluate the selected model, audit it, distil its student, export it."""
-        auditor, evaluator = self.parts.auditor, self.parts.defended(self.parts.evaluator, weights)
+        auditor = self.parts.auditor
+        evaluator, weights = self.parts.defended(self.parts.evaluator, weights)
+        if self.parts.study.prediction_defence is not None:
+            self.recorder.note_model(digest=weights.digest())
         emit(StageStarted("measuring the global model"))
         evaluation, unseen = self.selected_evaluation(evaluator, weights), evaluator.unseen(weights)
         hospitals = hospitals_record(self.parts.study, evaluator, weights)
@@ -231,9 +234,11 @@ class Pipeline:
         assert plan is not None
         emit(StageStarted("distilling the student"))
         student: Student = taught(self.parts, plan, evaluator, weights)
-        behind = self.parts.defended(evaluator.of_model(student.classifier), student.weights)
+        behind, adapted = self.parts.defended(evaluator.of_model(student.classifier), student.weights)
+        student = replace(student, weights=adapted)
         emit(StageStarted("training the control of the student"))
-        control = plan.label_trained_control()
+        own = plan.label_trained_control()
+        control = own and self.parts.behind(behind.classifier, own)
         emit(StageStarted("measuring the student"))
         record = student_record(self.experiment.distillation.student, student, control, behind)
         self.recorder.note(student=record)
@@ -241,15 +246,8 @@ class Pipeline:
         if export.enabled:
             emit(StageStarted("exporting the student"))
         formats = export.formats if export.enabled else ()
-        defence = self.experiment.model.defence
-        records = export_student(
-            folder,
-            behind,
-            student.weights,
-            formats,
-            self.experiment.seed,
-            "" if defence == "none" else defence,
-        )
+        defence, seed = self.experiment.model.defence.replace("none", ""), self.experiment.seed
+        records = export_student(folder, behind, student.weights, formats, seed, defence)
         if export.enabled:
             self.recorder.note(export=records)
         if auditor is not None and self.experiment.audit.student:

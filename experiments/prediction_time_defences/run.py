@@ -24,6 +24,7 @@ from fedrobust.defences.fitting import Fitting
 from fedrobust.lazy import keras
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
+from fedrobust.models.statistics_behind_defence import behind_defence
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
 from server.stages.fitted_defence import answers_of
@@ -63,7 +64,7 @@ def file_of(spec: str, out: Path, study: Study, classifier: Classifier, weights:
         if is_learned(defence):
             defence = defence.fitted(fitting(study.dataset, classifier, weights))
         model = classifier if defence is None else classifier.with_defence(defence)
-        model.save(weights, path)
+        model.save(behind_defence(model, weights, study.dataset.validation.images), path)
     return path
 
 

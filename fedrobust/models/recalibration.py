@@ -27,10 +27,12 @@ class Recalibration:
 
     Args:
         classifier: the model; its BatchNorm layers share one momentum.
+        defended: whether images pass the classifier's prediction-time defence first; clients train without it.
     """
 
-    def __init__(self, classifier: Classifier):
+    def __init__(self, classifier: Classifier, defended: bool = False):
         self.classifier = classifier
+        self.defended = defended
         self.momentum = _momentum(classifier)
         layout = classifier.layout
         self._means, self._variances = layout.places("moving_mean"), layout.places("variance")
@@ -41,7 +43,7 @@ class Recalibration:
                 tf.TensorSpec([None, *classifier.preparation.native], tf.uint8),
             ],
             classifier.origin,
-            "recalibration",
+            "recalibration behind the defence" if defended else "recalibration",
         )
 
     def __call__(self, weights: Weights, images: np.ndarray) -> Weights:
@@ -52,7 +54,8 @@ class Recalibration:
         if not self.classifier.layout.statistics:
             return weights
         trainable = tf.constant(weights.trainable)
-        batches = np.array_split(images, -(-len(images) // batch_size(self.classifier)))
+        size = batch_size(self.classifier, self.copies)
+        batches = np.array_split(images, -(-len(images) // size))
         measured = [self._measure(trainable, tf.constant(batch)).numpy() for batch in batches]
         found = (
             self._together(np.stack(measured), [len(batch) for batch in batches])
@@ -62,6 +65,11 @@ class Recalibration:
         kept = self.classifier.layout.auxiliary
         found[kept] = weights.statistics[kept]
         return Weights(weights.trainable, found)
+
+    @property
+    def copies(self) -> int:
+        """Number of images that the network is shown for each."""
+        return getattr(self.classifier.defence, "samples", 1) if self.defended else 1
 
     def _together(self, measured: np.ndarray, sizes: list[int]) -> np.ndarray:
         """Return the combined statistics of batches, (batches, statistics) -> (statistics,)."""
@@ -74,7 +82,8 @@ class Recalibration:
 
     def _pass(self, trainable: tf.Tensor, stored: tf.Tensor) -> tf.Tensor:
         layout = self.classifier.layout
-        images = self.classifier.preparation(tf.cast(stored, tf.float32) / 255.0)
+        native = tf.cast(stored, tf.float32) / 255.0
+        images = self.classifier.predicted(native) if self.defended else self.classifier.preparation(native)
         # Starting from zero, one training step records (1 - momentum) times the batch's statistics.
         nothing = [tf.zeros(entry.shape) for entry in layout.of("statistic")]
         _, measured = self.classifier.logits(
@@ -89,10 +98,10 @@ def recalibration_of(classifier: Classifier) -> Recalibration:
     return Recalibration(classifier)
 
 
-def batch_size(classifier: Classifier) -> int:
-    """Return the number of images in a batch."""
+def batch_size(classifier: Classifier, copies: int = 1) -> int:
+    """Return the number of images in a batch, each of which the network is shown in some copies."""
     height, width, channels = classifier.preparation.prepared
-    return max(2, BATCH_VALUES // (height * width * channels))
+    return max(2, BATCH_VALUES // (height * width * channels * copies))
 
 
 def recalibration_bytes(classifier: Classifier, images: int) -> int:

@@ -1,14 +1,15 @@
-"""The fit of a learned prediction-time defence to a model and the validation images."""
+"""The fit of a prediction-time defence to a model and the validation images."""
 
 from typing import Any
 
 import numpy as np
 
-from fedrobust.defences.contract import LearnedDefence
+from fedrobust.defences.contract import LearnedDefence, is_learned
 from fedrobust.defences.fitting import Fitting
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.randomness import Purpose, sequence
+from fedrobust.study import Study
 from server.stages.evaluation import Evaluator
 
 
@@ -39,3 +40,27 @@ def answers_of(classifier: Classifier, weights: Weights) -> Any:
         return classifier.logits(trainable, statistics, classifier.preparation(images))[0]
 
     return answers
+
+
+def defence_remarks(study: Study, has_statistics: bool) -> list[str]:
+    """Return to what the study's prediction-time defence is fitted and which figures are without it, in sentences.
+
+    Args:
+        study: with a defence or without one.
+        has_statistics: whether its network has BatchNorm.
+    """
+    if study.prediction_defence is None:
+        return []
+    named, images = f'model.defence = "{study.experiment.model.defence}"', len(study.dataset.validation)
+    figures = "the figures of rounds, and of central, personal and local models, are"
+    if is_learned(study.prediction_defence):
+        return [
+            f"{named}: it is fitted after the last round, to the selected model and {images} validation images; "
+            f"{figures} of models without it"
+        ]
+    if not has_statistics:
+        return []
+    return [
+        f"{named}: after the last round BatchNorm's statistics are fitted to it, by {images} validation images; "
+        f"{figures} with statistics of images without it"
+    ]

@@ -10,6 +10,7 @@ import tensorflow as tf
 import fedrobust
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config import Experiment
+from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.defences import DEFENCES, rectifier
 from fedrobust.defences.ape_gan import APEGAN
 from fedrobust.defences.autoencoder import Autoencoder
@@ -17,6 +18,7 @@ from fedrobust.defences.contract import is_learned
 from fedrobust.defences.fitting import Fitting
 from fedrobust.defences.rectifier import Rectifier, universal
 from fedrobust.models.classifier import build_classifier
+from fedrobust.models.statistics_behind_defence import behind_defence
 from fedrobust.spec import build
 from fedrobust.study import Study
 
@@ -197,3 +199,43 @@ def test_a_run_fits_it_after_the_rounds_and_measures_and_saves_the_model_with_it
     assert (tmp_path / "run" / "student-float32.tflite").is_file() or list(
         (tmp_path / "run").glob("*.tflite")
     )
+
+
+ONLY_TRAINED = {"model__defence": "none", "distillation__enabled": False}
+
+
+@pytest.mark.slow
+def test_statistics_of_the_selected_model_are_fitted_to_a_defence_that_is_not_learned(tmp_path):
+    settings = {
+        "data__samples": 120,
+        "data__size": 28,
+        "federation__rounds": 1,
+        "federation__clients": 2,
+        "model__name": "edge-cnn(width=4)",
+        "model__image_size": 28,
+        "model__defence": "median",
+        "audit__enabled": False,
+        "evaluation__attacks": [],
+        "export__enabled": False,
+        "distillation__epochs": 1,
+    }
+    run = fedrobust.run(None, out=tmp_path / "run", **settings)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert any("BatchNorm's statistics are fitted to it" in remark for remark in result["remarks"])
+    study, opened = Study.of(run.experiment), run.model()
+    bare = fedrobust.run(None, out=tmp_path / "bare", **settings | ONLY_TRAINED)
+    trained = study.classifier.weights_of(bare.model())
+    sample = calibration_sample(study.dataset.validation, study.seed).images
+    expected, found = behind_defence(study.classifier, trained, sample), study.classifier.weights_of(opened)
+    assert (expected.statistics != trained.statistics).any()
+    np.testing.assert_array_equal(found.statistics, expected.statistics)
+    np.testing.assert_array_equal(found.trainable, trained.trainable)
+    assert result["model"]["digest"] == found.digest()
+    test = study.dataset.test
+    answers = np.asarray(opened(test.images.astype(np.float32) / 255)).argmax(1)
+    # An image at the border of the classes may fall to either side: files round otherwise.
+    measured = result["model-evaluation"]["clean"]["accuracy"]
+    assert measured == pytest.approx((answers == test.labels).mean(), abs=0.005)
+    student = keras.models.load_model(tmp_path / "run" / "student.keras", compile=False)
+    answers = np.asarray(student(test.images.astype(np.float32) / 255)).argmax(1)
+    assert result["student"]["clean"]["accuracy"] == pytest.approx((answers == test.labels).mean(), abs=0.005)

@@ -48,6 +48,7 @@ from fedrobust.training.distillation_methods.rslad import RSLAD
 from server.errors import UnmeasurableError
 from server.parts import ServerParts
 from server.pipeline import Pipeline
+from server.stages.distillation import Student
 from server.stages.examples import save_examples
 from server.stages.predictions import predictions_of
 from server.writing import writing
@@ -474,12 +475,12 @@ def test_a_round_that_does_not_fit_is_told_and_refused(told):
 def concluded(stub, tmp_path, unseen=None, **settings):
     """Return the study, and everything that its last stages handed over and wrote, in order."""
     seen = []
-    student = SimpleNamespace(
+    student = Student(
         classifier=SimpleNamespace(name="small", layout=LAYOUT),
         weights=STUDENTS,
         record=TAUGHT,
     )
-    taught = SimpleNamespace(test=lambda given: MEASURED, **ASKED)
+    taught = SimpleNamespace(test=lambda given: MEASURED, classifier=student.classifier, **ASKED)
     evaluator = SimpleNamespace(
         classifier=SimpleNamespace(save=lambda given, path: saving(f"model of {given}").save(path)),
         examples=noting(seen, "examples", "shown"),
