@@ -272,8 +272,8 @@ class Pipeline:
             UnmeasurableError: the model's logits are not finite.
         """
         settings, parts = self.experiment.evaluation, self.parts
-        # A learned defence and a removal were not in the rounds' figures.
-        as_in_rounds = evaluator is parts.evaluator and parts.study.removal is None
+        # What is fitted after the rounds was not in their figures: a prediction-time defence, a removal.
+        as_in_rounds = parts.study.prediction_defence is None and parts.study.removal is None
         rounds = self.record if as_in_rounds else replace(self.record, model=None)
         criterion = parts.learnt_criterion() if parts.learnt_criterion else parts.criterion
         return selected_evaluation(rounds, settings, evaluator, criterion, weights)
