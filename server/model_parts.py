@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from flwr.serverapp import Grid
@@ -115,9 +115,9 @@ class ModelParts:
 
     @part
     def evaluator(self) -> Evaluator:
-        """The evaluator of the global model."""
+        """The evaluator of the global model; of models of rounds, behind a defence that is not learned."""
         study = self.study
-        return Evaluator.of(
+        found = Evaluator.of(
             study.experiment.evaluation,
             study.threat,
             study.seed,
@@ -127,6 +127,9 @@ class ModelParts:
             study.metrics | (GRADED if study.dataset.ordinal else {}),
             self.features,
         )
+        if study.prediction_defence is None or is_learned(study.prediction_defence):
+            return found
+        return replace(found, adapt=partial(self.behind, self.classifier))
 
     @property
     def features(self) -> Features | None:
@@ -151,7 +154,7 @@ class ModelParts:
         if is_learned(study.prediction_defence):
             emit(StageStarted(f"fitting the prediction-time defence {study.experiment.model.defence}"))
             evaluator = with_fitted(evaluator, weights, study.prediction_defence, study.seed)
-        return evaluator, self.behind(evaluator.classifier, weights)
+        return evaluator.bare, self.behind(evaluator.classifier, weights)
 
     def behind(self, classifier: Classifier, weights: Weights) -> Weights:
         """Return weights that were trained without the defence of `classifier`, with the statistics behind it."""
@@ -243,7 +246,7 @@ class ModelParts:
         """Return sentences on the prediction-time defence and the poisoning attack before the first round."""
         study = self.study
         malicious, clients = study.schedule.malicious, study.experiment.federation.clients
-        said = defence_remarks(study, bool(self.classifier.layout.statistics))
+        said = defence_remarks(study)
         if study.detector is not None:
             said.append(
                 f'model.detector = "{study.experiment.model.detector}": it is fitted after the last round, to the '

@@ -66,7 +66,7 @@ class ServerParts(BaselineParts):
             sends_of(study.algorithm, self.classifier.layout),
             federation.clients,
             self.classifier.layout,
-            lambda current: StudyAnswers(self.evaluator, current, study.seed, self.recalibrate),
+            lambda current: StudyAnswers(self.evaluator.bare, current, study.seed, self.recalibrate),
             self.batchnorm_policy == "moments",
             study.promise is not None and not isinstance(self.grid, SimulatedGrid),
             federation.secure_aggregation,
@@ -80,7 +80,7 @@ class ServerParts(BaselineParts):
         if not isinstance(self.grid, SimulatedGrid):
             return None
         own = [study.shard(client) for client in study.schedule.malicious]
-        return objective_of(study.attack, self.evaluator, own, study.problem.classes, study.seed)
+        return objective_of(study.attack, self.evaluator.bare, own, study.problem.classes, study.seed)
 
     @part
     def registry(self) -> ClientRegistry:

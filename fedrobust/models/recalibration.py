@@ -92,10 +92,10 @@ class Recalibration:
         return tf.concat([tf.reshape(value, [-1]) / (1.0 - self.momentum) for value in measured], 0)
 
 
-@memoize()
-def recalibration_of(classifier: Classifier) -> Recalibration:
+@memoize(keep=4)
+def recalibration_of(classifier: Classifier, defended: bool = False) -> Recalibration:
     """Return what measures BatchNorm's statistics, shared by the studies and clients of a process."""
-    return Recalibration(classifier)
+    return Recalibration(classifier, defended)
 
 
 def batch_size(classifier: Classifier, copies: int = 1) -> int:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
-from fedrobust.models.recalibration import Recalibration, recalibration_of
+from fedrobust.models.recalibration import recalibration_of
 
 EPSILON = 1e-3
 """Keras' default of BatchNorm, which it adds to variances: below it their ratios mean nothing."""
@@ -27,7 +27,7 @@ def behind_defence(classifier: Classifier, weights: Weights, images: NDArray[np.
     if classifier.defence is None or not classifier.layout.statistics:
         return weights
     without = recalibration_of(classifier)(weights, images).statistics
-    behind = Recalibration(classifier, defended=True)(weights, images).statistics
+    behind = recalibration_of(classifier, defended=True)(weights, images).statistics
     places = classifier.layout.places("variance")
     return Weights(weights.trainable, moved(weights.statistics, without, behind, places))
 

@@ -52,6 +52,7 @@ class Evaluator:
         pool: runs batches in parallel.
         further: further metrics by name.
         features: the head's input features of images; None if the backbone is trained.
+        adapt: fits weights that were trained without the classifier's prediction-time defence to it; None: nothing.
     """
 
     settings: Evaluation
@@ -63,7 +64,9 @@ class Evaluator:
     pool: ThreadPoolExecutor
     further: Mapping[str, Metric] = field(default_factory=dict)
     features: Features | None = None
+    adapt: Callable[[Weights], Weights] | None = None
     _last: "list[Answers]" = field(default_factory=list, repr=False)
+    _adapted: list[tuple[Weights, Weights]] = field(default_factory=list, repr=False)
 
     @classmethod
     def of(
@@ -84,7 +87,22 @@ class Evaluator:
     def of_model(self, classifier: Classifier, space: str = "") -> "Evaluator":
         """Return an evaluator of another classifier with the same settings, except the `space`, if given."""
         compiled = compiled_model_of(classifier, space or self.settings.space)
-        return replace(self, classifier=classifier, compiled=compiled, features=None, _last=[])
+        return replace(self.bare, classifier=classifier, compiled=compiled, features=None)
+
+    @property
+    def bare(self) -> "Evaluator":
+        """The evaluator of weights as they are."""
+        return replace(self, adapt=None, _last=[], _adapted=[])
+
+    def shown(self, weights: Weights) -> Weights:
+        """Return `weights` as they are measured: fitted to the prediction-time defence; cached for the last ones."""
+        if self.adapt is None:
+            return weights
+        last = self._adapted[0] if self._adapted else None
+        if last is None or last[0] is not weights:
+            last = weights, self.adapt(weights)
+            self._adapted[:] = [last]
+        return last[1]
 
     def rehearse(self) -> None:
         """Trace and optimise the graphs of evaluations."""
@@ -104,14 +122,14 @@ class Evaluator:
 
     def target(self, weights: Weights) -> BoundModel:
         """Return the model with `weights` as a target of attacks."""
-        return BoundModel.of(self.compiled, weights, self.settings.batch_size)
+        return BoundModel.of(self.compiled, self.shown(weights), self.settings.batch_size)
 
     def test(self, weights: Weights, attacked: bool = True) -> Robustness:
         """Return the metrics on the test split, clean and attacked."""
         settings = self.settings
         return robustness(
             self.compiled,
-            weights,
+            self.shown(weights),
             self.dataset.test,
             settings.epsilons,
             settings.batch_size,
@@ -139,7 +157,7 @@ class Evaluator:
             return {}
         found = robustness(
             self.compiled,
-            weights,
+            self.shown(weights),
             split,
             [max(settings.epsilons, key=epsilon_value)],
             settings.batch_size,
@@ -161,7 +179,7 @@ class Evaluator:
         """
         sample = self.dataset.validation.sample(PROBED)
         done = attack(
-            BoundModel.of(self.compiled, weights),
+            BoundModel.of(self.compiled, self.shown(weights)),
             self.compiled.images(sample.images),
             sample.labels,
             "pgd(steps=5, step_size=0.5)",
@@ -181,7 +199,7 @@ class Evaluator:
         """Return logits (n, classes) of stored uint8 `images`."""
         if self.features is not None:
             return head_logits(self.features.whole(images), self.classifier, weights.trainable)
-        return clean_logits(self.compiled, weights, images, self.settings.batch_size, self.map)
+        return clean_logits(self.compiled, self.shown(weights), images, self.settings.batch_size, self.map)
 
     def answers(self, weights: Weights) -> "Answers":
         """Return the logits of the splits, cached for the last weights."""
@@ -221,7 +239,7 @@ class Evaluator:
             finite = np.isfinite(self.answers(weights).validation).all()
             return "" if finite else "the new model answers with numbers that are not finite"
         images = self.compiled.images(self.dataset.validation.images[: self.settings.batch_size])
-        target = BoundModel.of(self.compiled, weights)
+        target = BoundModel.of(self.compiled, self.shown(weights))
         labels = self.dataset.validation.labels[: len(images)].astype(np.int32)
         aims = np.full_like(labels, self.findings) if self.findings else labels
         seen = target.gradient(images, labels, "stable-cross-entropy", aims) if attacked else None
@@ -267,7 +285,7 @@ class Evaluator:
         settings = self.settings
         return examples(
             self.compiled,
-            weights,
+            self.shown(weights),
             self.dataset.test,
             settings.epsilons,
             settings.examples,

@@ -42,25 +42,12 @@ def answers_of(classifier: Classifier, weights: Weights) -> Any:
     return answers
 
 
-def defence_remarks(study: Study, has_statistics: bool) -> list[str]:
-    """Return to what the study's prediction-time defence is fitted and which figures are without it, in sentences.
-
-    Args:
-        study: with a defence or without one.
-        has_statistics: whether its network has BatchNorm.
-    """
-    if study.prediction_defence is None:
+def defence_remarks(study: Study) -> list[str]:
+    """Return to what the study's learned defence is fitted and which figures are without it, in sentences."""
+    if not is_learned(study.prediction_defence):
         return []
     named, images = f'model.defence = "{study.experiment.model.defence}"', len(study.dataset.validation)
-    figures = "the figures of rounds, and of central, personal and local models, are"
-    if is_learned(study.prediction_defence):
-        return [
-            f"{named}: it is fitted after the last round, to the selected model and {images} validation images; "
-            f"{figures} of models without it"
-        ]
-    if not has_statistics:
-        return []
     return [
-        f"{named}: after the last round BatchNorm's statistics are fitted to it, by {images} validation images; "
-        f"{figures} with statistics of images without it"
+        f"{named}: it is fitted after the last round, to the selected model and {images} validation images; the "
+        "figures of rounds, and of central, personal and local models, are of models without it"
     ]

@@ -221,7 +221,6 @@ def test_statistics_of_the_selected_model_are_fitted_to_a_defence_that_is_not_le
     }
     run = fedrobust.run(None, out=tmp_path / "run", **settings)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert any("BatchNorm's statistics are fitted to it" in remark for remark in result["remarks"])
     study, opened = Study.of(run.experiment), run.model()
     bare = fedrobust.run(None, out=tmp_path / "bare", **settings | ONLY_TRAINED)
     trained = study.classifier.weights_of(bare.model())
@@ -233,8 +232,8 @@ def test_statistics_of_the_selected_model_are_fitted_to_a_defence_that_is_not_le
     assert result["model"]["digest"] == found.digest()
     test = study.dataset.test
     answers = np.asarray(opened(test.images.astype(np.float32) / 255)).argmax(1)
-    measured = result["model-evaluation"]["clean"]["accuracy"]
-    assert measured == pytest.approx((answers == test.labels).mean(), abs=1e-6)
+    for measured in (result["model-evaluation"], result["rounds"][-1]):
+        assert measured["clean"]["accuracy"] == pytest.approx((answers == test.labels).mean(), abs=1e-6)
     student = keras.models.load_model(tmp_path / "run" / "student.keras", compile=False)
     answers = np.asarray(student(test.images.astype(np.float32) / 255)).argmax(1)
     assert result["student"]["clean"]["accuracy"] == pytest.approx((answers == test.labels).mean(), abs=1e-6)
