@@ -68,6 +68,22 @@ def test_a_head_that_saturates_is_seen_through(images, monkeypatch):
     assert first.name == found[0].name, "the nearest to the logits"
 
 
+def test_a_model_with_variables_is_seen_through_as_one_with_constants(images):
+    """A learned prediction-time defence is a network with variables in front of the model."""
+    kept = tf.Variable(np.eye(16, dtype=np.float32))
+
+    def cleaned(shown):
+        return saturated(tf.reshape(flat(shown) @ kept, [-1, *SHAPE]))
+
+    found, expected = hidden_read_outs(boxed(cleaned), images), hidden_read_outs(boxed(saturated), images)
+    assert len(found) == len(expected) >= 1
+    labels = boxed(saturated).logits(images[:20]).argmax(axis=1).astype(np.int32)
+    seen, known = (
+        one[0].target.gradient(images[:20], labels, "margin").gradients for one in (found, expected)
+    )
+    np.testing.assert_allclose(seen, known, rtol=1e-4, atol=1e-6)
+
+
 def test_a_head_that_passes_on_its_gradients_has_no_read_out_that_differs(images):
     assert hidden_read_outs(boxed(honest), images) == []
 

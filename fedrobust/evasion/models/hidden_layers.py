@@ -161,7 +161,12 @@ def _features(graph: Any, tensor: tf.Tensor) -> Features:
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def layer(images: tf.Tensor) -> Any:
-        return inside(images), lambda upstream: backward()(images, upstream)
+        def gradient(upstream: tf.Tensor, variables: Any = None) -> Any:
+            slope = backward()(images, upstream)
+            # A learned defence has variables; nobody asks for their gradients.
+            return slope if variables is None else (slope, [None] * len(variables))
+
+        return inside(images), gradient
 
     def features(images: tf.Tensor) -> tf.Tensor:
         values = layer(images)
