@@ -43,7 +43,7 @@ def test_every_cell_is_the_study_of_its_data_set_with_its_defence(table):
     assert (jpeg.federation.clients, jpeg.model.defence) == (1, "jpeg(quality=75)")
 
 
-def test_all_cells_are_different_studies_and_the_cheap_ones_come_first(table):
+def test_all_cells_are_different_studies_and_the_cheap_ones_come_first(table, real_data):
     chosen = table.cells.places(["pneumoniamnist"], ["iid", "central"], list(table.cells.DEFENCES), (0, 1))
     found = table.cells.cells(chosen, table.cells.Protocol(), HERE.parent)
     assert len({cell.hash for cell in found.values()}) == len(found) == 4 * len(table.cells.DEFENCES)
