@@ -247,7 +247,8 @@ def test_cells_that_differ_after_the_last_round_have_the_bits_of_those_that_ran_
                 json.dumps(comparable(forked.result)["student"], sort_keys=True),
             )
         )
-    assert len({model for model, _ in digests}) == 1
+    # The statistics of the model behind the autoencoder are fitted to it.
+    assert len({model for model, _ in digests}) == 2
     assert len(digests) == 4
 
 
