@@ -24,16 +24,40 @@ def points(means: Iterable[tuple[str, float, float, float]]) -> list[Point]:
         ['plain', 'PGD']
     """
     known = list(means)
-    return [
-        {
-            "defence": name,
-            "clean": clean,
-            "robust": robust,
-            "passes": passes,
-            "front": not any(_beats(other, (clean, robust)) for other in known),
+    placed: list[Point] = []
+    # From the right, where nothing stands beside a name.
+    for name, clean, robust, passes in sorted(known, key=lambda one: -one[1]):
+        front = not any(_beats(other, (clean, robust)) for other in known)
+        near = {
+            one["side"]
+            for one in placed
+            if abs(one["clean"] - clean) < NEAR[0] and abs(one["robust"] - robust) < NEAR[1]
         }
-        for name, clean, robust, passes in known
-    ]
+        side = next((side for side in SIDES if side not in near), next(iter(SIDES)))
+        placed.append(
+            {
+                "defence": name,
+                "clean": clean,
+                "robust": robust,
+                "passes": passes,
+                "front": front,
+                "side": side,
+            }
+        )
+    order = [one[0] for one in known]
+    return sorted(placed, key=lambda one: order.index(one["defence"]))
+
+
+SIDES: Mapping[str, Mapping[str, Any]] = {
+    "right": {"align": "left", "dx": 9, "dy": -4},
+    "left": {"align": "right", "dx": -9, "dy": -4},
+    "above": {"align": "center", "dx": 0, "dy": -14},
+    "below": {"align": "center", "dx": 0, "dy": 14},
+}
+"""Where a name stands beside its dot."""
+
+NEAR = 0.012, 0.04
+"""Differences in clean and robust accuracy below which two names on the same side would overlap."""
 
 
 def _beats(other: tuple[str, float, float, float], one: tuple[float, float]) -> bool:
@@ -48,8 +72,8 @@ def figure(name: str, title: str, found: Sequence[Point]) -> Figure:
             "field": field,
             "type": "quantitative",
             "title": words,
-            "axis": {"format": ".0%"},
-            "scale": {"zero": False, "nice": True},
+            "axis": {"format": ".0%", "tickMinStep": 0.01},
+            "scale": {"zero": False, "nice": True, "padding": 30 if axis == "x" else 0},
         }
         for axis, field, words in (
             ("x", "clean", "Clean balanced accuracy"),
@@ -64,17 +88,21 @@ def figure(name: str, title: str, found: Sequence[Point]) -> Figure:
             "size": {
                 "field": "passes",
                 "type": "quantitative",
-                "title": "forward and backward passes of a step",
+                "title": "passes of a step",
                 "scale": {"domain": [1, 8], "range": [40, 240]},
             },
             "color": {**front, "scale": {"domain": [True, False], "range": ["#1F7FC0", "#B0B0B0"]}},
         },
     }
-    names = {
-        "mark": {"type": "text", "align": "left", "dx": 9, "dy": -5, "fontSize": 10},
-        "encoding": {**axes, "text": {"field": "defence"}},
-    }
-    return Figure(name, title, found, {"width": 520, "height": 340, "layer": [dots, names]})
+    names = [
+        {
+            "transform": [{"filter": {"field": "side", "equal": side}}],
+            "mark": {"type": "text", "fontSize": 10, **place},
+            "encoding": {**axes, "text": {"field": "defence"}},
+        }
+        for side, place in SIDES.items()
+    ]
+    return Figure(name, title, found, {"width": 520, "height": 340, "layer": [dots, *names]})
 
 
 def draw(tables: Mapping[str, tuple[str, Sequence[Point]]], folder: Path) -> dict[str, str]:

@@ -103,13 +103,25 @@ def test_the_front_has_what_no_other_defence_beats_in_both(table):
     assert found == {"plain": True, "PGD": True, "worse": False, "equal": True}
 
 
+def test_names_of_dots_that_lie_together_stand_on_different_sides(table):
+    means = [("a", 0.85, 0.5, 1), ("b", 0.851, 0.5, 1), ("c", 0.852, 0.51, 1), ("far", 0.7, 0.5, 1)]
+    assert [(one["defence"], one["side"]) for one in table.pareto.points(means)] == [
+        ("a", "above"),
+        ("b", "left"),
+        ("c", "right"),
+        ("far", "right"),
+    ]
+
+
 def test_a_table_of_one_defence_has_no_picture_and_of_two_it_has_their_names(table, tmp_path):
     two = table.pareto.points([("plain", 0.9, 0.1, 1), ("PGD", 0.8, 0.5, 6)])
     drawn = table.pareto.draw({"one": ("One", two[:1]), "two": ("Two", two)}, tmp_path / "pictures")
     assert drawn == {"two": "pictures/two.svg"}
     picture = (tmp_path / "pictures" / "two.svg").read_text()
     assert "PGD" in picture
-    assert (tmp_path / "pictures" / "two.csv").read_text().startswith("defence,clean,robust,passes,front\n")
+    assert (
+        (tmp_path / "pictures" / "two.csv").read_text().startswith("defence,clean,robust,passes,front,side\n")
+    )
 
 
 def test_every_prediction_time_defence_is_timed_and_a_recipe_costs_one_prediction(table, monkeypatch):
