@@ -94,10 +94,10 @@ def figure(name: str, title: str, found: Sequence[Point]) -> Figure:
             "color": {**front, "scale": {"domain": [True, False], "range": ["#1F7FC0", "#B0B0B0"]}},
         },
     }
-    names = [
+    names: list[dict[str, Any]] = [
         {
             "transform": [{"filter": {"field": "side", "equal": side}}],
-            "mark": {"type": "text", "fontSize": 10, **place},
+            "mark": dict(place, type="text", fontSize=10),
             "encoding": {**axes, "text": {"field": "defence"}},
         }
         for side, place in SIDES.items()
