@@ -246,7 +246,8 @@ class Pipeline:
         if export.enabled:
             emit(StageStarted("exporting the student"))
         formats = export.formats if export.enabled else ()
-        defence, seed = self.experiment.model.defence.replace("none", ""), self.experiment.seed
+        named, seed = self.experiment.model.defence, self.experiment.seed
+        defence = "" if named == "none" else named
         records = export_student(folder, behind, student.weights, formats, seed, defence)
         if export.enabled:
             self.recorder.note(export=records)
