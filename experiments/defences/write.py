@@ -14,10 +14,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cells import DEFENCES, DIVISIONS, PLAIN, STUDIES, transformation
-from pareto import Point, draw, points
 from prediction import costs
 from records import Record, read
 
+from fedrobust.figures.of_audited import Point, figure_of, points
+from fedrobust.figures.write import write
 from fedrobust.sweeps.spread import Spread
 
 PAGE = Path(__file__).parent / "RESULTS.md"
@@ -71,6 +72,20 @@ def tables() -> Iterator[tuple[str, tuple[str, list[Point]]]]:
                     if (its := [one for one in found if one["defence"] == name])
                 ]
                 yield picture_of(data, division, protocol), (f"{data}, {division}; {protocol}", points(means))
+
+
+def draw(tables: Mapping[str, tuple[str, Sequence[Point]]], folder: Path) -> dict[str, str]:
+    """Write the picture of each table of two defences or more, and return its file's name by the table's key.
+
+    Args:
+        tables: from a file's name without an ending to a title and the points.
+        folder: of the pictures.
+    """
+    drawn = {
+        name: figure_of(name, *what, "passes of a step") for name, what in tables.items() if len(what[1]) > 1
+    }
+    write(drawn.values(), folder, ("svg",))
+    return {name: f"{folder.name}/{name}.svg" for name in drawn}
 
 
 def picture_of(data: str, division: str, protocol: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fedrobust.api.sweeps import compare
 from fedrobust.errors import ConfigError
+from fedrobust.figures.of_audited import figures_of_audits
 from fedrobust.figures.of_comparison import figures_of_comparison
 from fedrobust.figures.of_heatmap import heatmap_figures
 from fedrobust.figures.of_ranks import figure_of_ranks
@@ -14,7 +15,9 @@ from fedrobust.paths import expanded
 from fedrobust.report.shares import ClientShares
 from fedrobust.runs.folder import RunFolder
 from fedrobust.sweeps import over_seeds as tables
+from fedrobust.sweeps.audited import AuditedTable, audited_tables
 from fedrobust.sweeps.ranks import ranks_if_any
+from fedrobust.sweeps.results import FILE, Results
 
 
 def write_figures(
@@ -27,7 +30,8 @@ def write_figures(
 
     Of a run: scores by round and by epsilon, attack and defence by round, clients' images and distances, and of its
     audit confusion matrices, ROC curves and calibration, as far as it has them. Of several runs or a sweep: each
-    metric's mean over seeds with its 95 % interval, a heatmap of attacks by rules, and the rules' mean ranks.
+    metric's mean over seeds with its 95 % interval, a heatmap of attacks by rules, and the rules' mean ranks; of
+    audited sweeps clean against robust accuracy, unless metrics are named.
 
     Args:
         paths: a run folder, or several run and sweep folders to compare.
@@ -55,12 +59,19 @@ def write_figures(
     else:
         compared = compare(folders)
         summary = tables.over_seeds(compared)
-        found = figures_of_comparison(summary, metrics)
+        found = [] if metrics else figures_of_audits(_audits(folders))
+        found += figures_of_comparison(summary, metrics)
         found += heatmap_figures(summary, metrics)
         found += [figure_of_ranks(one) for one in ranks_if_any(compared, tables.metrics_of(summary, metrics))]
     if not found:
         raise ConfigError(f"{', '.join(map(str, folders))}: no round or metric is measured: nothing to draw")
     return write(found, Path(out), chosen)
+
+
+def _audits(folders: Iterable[str | Path]) -> list[AuditedTable]:
+    """Return the audited combinations of the sweeps among folders."""
+    sweeps = [folder for folder in map(expanded, folders) if (folder / FILE).is_file()]
+    return audited_tables([row for folder in sweeps for row in Results.open(folder).rows()])
 
 
 def _counts(folder: RunFolder) -> Sequence[Sequence[int]]:

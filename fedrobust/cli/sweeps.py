@@ -21,6 +21,7 @@ from fedrobust.complaints import FAILED, complaints, fail
 if TYPE_CHECKING:
     from fedrobust.config import Experiment
     from fedrobust.sweeps.plan import SweepPlan
+    from fedrobust.sweeps.results import Results
     from fedrobust.terminal.sweep import SweepConsole
     from fedrobust.terminal.sweep_lines import SilentSweep
 
@@ -106,11 +107,11 @@ def bench(
         sweep_listener(quiet, json) as listener,
         complaints(lambda: listener.folder, "fedrobust bench --resume"),
     ):
-        if resume is not None:
+        results = (
             api.resume_bench(resume, listener, workers=workers)
-        elif sweep is not None:
-            api.bench(
-                sweep,
+            if resume is not None
+            else api.bench(
+                Path(sweep or ""),
                 listener,
                 out=out,
                 workers=workers,
@@ -118,7 +119,22 @@ def bench(
                 only=only or (),
                 data_root=data_root,
             )
+        )
+    if not quiet and not json:
+        _show_audited(results)
     _end(listener, quiet)
+
+
+def _show_audited(results: "Results") -> None:
+    """Print what the audits of a sweep left, if it has any."""
+    from fedrobust.terminal.audited import audited_output
+    from fedrobust.terminal.screen import standard_output
+
+    for part in audited_output(results.rows()):
+        if isinstance(part, str):
+            typer.echo(part)
+        else:
+            standard_output().print(part)
 
 
 def _show(plan: "SweepPlan", json: bool) -> None:
@@ -159,6 +175,7 @@ def run_seeds(
         for table in means(api.over_seeds([results.folder]), screen.width):
             screen.print(table)
         typer.echo(NOTE)
+        _show_audited(results)
     _end(listener, quiet)
 
 

@@ -22,6 +22,7 @@ MAIN = (
     "balanced_accuracy",
     "auc",
     "majority_rate",
+    "audited balanced_accuracy",
     "harm balanced_accuracy",
     "cost balanced_accuracy",
     "attack-success",
@@ -45,6 +46,7 @@ class Compared:
         study: its settings, by dotted keys.
         swept: the keys that its sweep varies; empty for a run of no sweep.
         figures: its metrics; empty if it is not finished.
+        verdict: of its audit, "" without one.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Compared:
     study: Mapping[str, Any]
     figures: Mapping[str, float]
     swept: tuple[str, ...] = ()
+    verdict: str = ""
 
     @classmethod
     def of_run(cls, path: str | Path) -> "Compared":
@@ -65,7 +68,8 @@ class Compared:
         told = (cut_short(run), first_reason(error) if error else invalid)
         reason = ": ".join(filter(None, told))
         study = _with_oracle(flattened(modern(run.experiment)), figures)
-        return cls(Path(path).resolve().name, status, reason, study, figures)
+        verdict = run.audit.verdict.word if run.audit and status == "finished" else ""
+        return cls(Path(path).resolve().name, status, reason, study, figures, verdict=verdict)
 
     @classmethod
     def of_cell(cls, row: Row) -> "Compared":
@@ -74,7 +78,7 @@ class Compared:
         figures = row.figures if row.status == "finished" else {}
         study = _with_oracle(flattened(row.experiment), figures)
         reason = first_reason(row.error) if row.error else ""
-        return cls(name or row.hash[:8], row.status, reason, study, figures, tuple(row.settings))
+        return cls(name or row.hash[:8], row.status, reason, study, figures, tuple(row.settings), row.verdict)
 
 
 def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
@@ -88,7 +92,8 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
         paths: run folders, or sweep folders for all of their cells.
 
     Returns:
-        Indexed by the runs' names; metrics are numbers, NaN if absent, with the cause in ``reason``. Its ``attrs`` have
+        Indexed by the runs' names; metrics are numbers, NaN if absent, with the cause in ``reason``; audits
+        have their ``verdict``. Its ``attrs`` have
         the names of ``settings`` (of sweeps alone: those that they vary) and of ``figures``, and whether all are
         ``cells`` of sweeps.
 
@@ -114,6 +119,7 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
             **{key: _value(run.study.get(key)) for key in keys},
             "status": run.status,
             **({"reason": run.reason or None} if any(run.reason for run in runs) else {}),
+            **({"verdict": run.verdict or None} if any(run.verdict for run in runs) else {}),
             **{name: run.figures.get(name) for name in names},
         }
         for run in runs

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedrobust.runs.record import (
     AttackSuccessRecord,
+    CardRecord,
     ClientsComparisonRecord,
     DefenceRecord,
     DurabilityRecord,
@@ -44,7 +45,10 @@ def final_figures(run: RunRecord) -> dict[str, float]:
         number; ``durability``: rounds that a targeted attack lasted after its end, at least (``durability censored``
         is 1 where it outlasted the run, else 0); ``before removal accuracy`` etc. and ``before removal
         attack-success`` of the model before a removal of backdoors; ``invalid-rounds``: number of rounds in
-        which the attack failed. Metrics that were not measured are left out.
+        which the attack failed; of the audit, ``audited accuracy``, ``audited balanced_accuracy`` (``audited low`` and
+        ``audited high``: its 95 % interval over images) and ``audited worst-class recall`` under the worst attack on
+        each image, ``audited clean balanced_accuracy`` of the same images without one, and ``audited images``;
+        ``training-seconds`` of all rounds. Metrics that were not measured are left out.
     """
     evaluation = run.model_evaluation or (run.rounds[-1] if run.rounds else ModelEvaluationRecord())
     defended = [one.defence for one in run.rounds if one.defence]
@@ -67,8 +71,27 @@ def final_figures(run: RunRecord) -> dict[str, float]:
                 **_durability_figures(run.durability),
                 **_removal_figures(run.removal),
                 "invalid-rounds": float(invalid) if invalid else None,
+                **(_audit_figures(run.audit) if run.audit else {}),
+                "training-seconds": sum(one.training_seconds or 0.0 for one in run.rounds) or None,
             }
         ),
+    }
+
+
+def _audit_figures(card: CardRecord) -> dict[str, float | None]:
+    """Return the metrics of each audited image's worst case, beside those of the same images without an attack."""
+    attacked = card.attacked
+    if attacked is None:
+        return {}
+    interval = attacked.interval.balanced_accuracy or (None, None)
+    return {
+        "audited accuracy": attacked.accuracy,
+        "audited balanced_accuracy": attacked.balanced_accuracy,
+        "audited low": interval[0],
+        "audited high": interval[1],
+        "audited worst-class recall": min((one for one in attacked.recall if one is not None), default=None),
+        "audited clean balanced_accuracy": card.clean.balanced_accuracy if card.clean else None,
+        "audited images": attacked.n,
     }
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SEED = "seed"
 
-SHARES = (*SCORES, "chance", "malicious-influence", "probability-of-more")
+SHARES = (*SCORES, "chance", "malicious-influence", "probability-of-more", "recall", "low", "high")
 """Last words of names of metrics that are shares; also those that end in ``rate``."""
 
 

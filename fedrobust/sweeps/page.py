@@ -5,6 +5,8 @@ from pathlib import Path
 
 from fedrobust.atomic import atomic
 from fedrobust.report import html
+from fedrobust.sweeps.audited import ROBUST
+from fedrobust.sweeps.audited_section import HEADS, audited_sections
 from fedrobust.sweeps.heatmaps import facets
 from fedrobust.sweeps.rank_section import rank_pictures
 from fedrobust.sweeps.results import Results
@@ -58,6 +60,9 @@ def render(rows: Sequence[Row], name: str) -> str:
         pending=sum(row.status in PENDING for row in rows),
         tolerance=tolerance(rows),
         codes=len({row.code for row in rows}),
+        audited=audited_sections(rows),
+        heads=HEADS,
+        verdicts=any(row.verdict for row in rows),
         facets=facets(rows),
         ranks=rank_pictures(rows),
         keys=keys,
@@ -73,9 +78,10 @@ def render(rows: Sequence[Row], name: str) -> str:
 
 
 def further(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Return the metrics in the cells' ``evaluation.metrics``, each with its heading."""
+    """Return the audited accuracy, if it was measured, and the metrics in ``evaluation.metrics``, with headings."""
     named = (name for row in rows for name in row.experiment.get("evaluation", {}).get("metrics", ()))
-    return [(name, name) for name in dict.fromkeys(named)]
+    audited = [(ROBUST, "robust")] if any(ROBUST in row.figures for row in rows) else []
+    return audited + [(name, name) for name in dict.fromkeys(named)]
 
 
 def tolerance(rows: Sequence[Row]) -> str:

@@ -13,6 +13,7 @@ from fedrobust.config.old_keys import modern
 from fedrobust.errors import FedrobustError
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.record import RunRecord
+from fedrobust.sweeps.audited import audited_frame
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.controls import with_controls
 from fedrobust.sweeps.figures import final_figures, round_figures
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import pandas
 
 FILE = "results.sqlite"
+
+VERDICT = "verdict"
+"""Beside the metrics of a cell: the word of its audit."""
 
 TABLES = """
 create table if not exists cells (
@@ -122,7 +126,7 @@ class Results:
             status,
             json.dumps(dict(cell.settings)),
             json.dumps(cell.experiment.to_dict()),
-            json.dumps(final_figures(run) if run and status == "finished" else {}),
+            json.dumps(_figures(run) if run and status == "finished" else {}),
             run.seconds if run else None,
             why,
             f"cells/{cell.hash}",
@@ -164,23 +168,7 @@ class Results:
             listed = known and database.execute("select 1 from members").fetchone()
             ours = "where hash in (select hash from members)" if listed else ""
             found = database.execute(f"select {wanted} from cells {ours} order by position, hash").fetchall()
-        return with_controls(
-            [
-                self._as_it_is(
-                    Row(
-                        hash_,
-                        status,
-                        json.loads(settings),
-                        modern(json.loads(experiment)),
-                        json.loads(figures),
-                        error,
-                        folder,
-                        code,
-                    )
-                )
-                for hash_, status, settings, experiment, figures, error, folder, code in found
-            ]
-        )
+        return with_controls([self._as_it_is(_row(*one)) for one in found])
 
     def _as_it_is(self, row: Row) -> Row:
         """Return `row`, with the status in its run folder if it has no recorded outcome: it may have been stopped."""
@@ -200,12 +188,26 @@ class Results:
 
     @property
     def table(self) -> "pandas.DataFrame":
-        """One row per cell: swept keys, metrics, status."""
+        """One row per cell: swept keys, metrics, the audit's ``verdict``, status."""
         import pandas
 
         return pandas.DataFrame(
-            [{**row.settings, **row.figures, "status": row.status, "hash": row.hash} for row in self.rows()]
+            [
+                {
+                    **row.settings,
+                    **row.figures,
+                    **({VERDICT: row.verdict} if row.verdict else {}),
+                    "status": row.status,
+                    "hash": row.hash,
+                }
+                for row in self.rows()
+            ]
         )
+
+    @property
+    def audited(self) -> "pandas.DataFrame":
+        """One row per audited combination of swept values, beside its control; see `fedrobust.sweeps.audited`."""
+        return audited_frame(self.rows())
 
     @property
     def rounds(self) -> "pandas.DataFrame":
@@ -219,6 +221,20 @@ class Results:
 
     def _connected(self) -> "_Connection":
         return _Connection(self.folder / FILE)
+
+
+def _row(
+    hash_: str, status: str, settings: str, experiment: str, written: str, error: str, folder: str, code: str
+) -> Row:
+    figures = json.loads(written)
+    verdict = str(figures.pop(VERDICT, ""))
+    study = modern(json.loads(experiment))
+    return Row(hash_, status, json.loads(settings), study, figures, error, folder, code, verdict)
+
+
+def _figures(run: RunRecord) -> dict[str, float | str]:
+    """Return the metrics of a finished run, with the verdict of its audit."""
+    return {**final_figures(run), **({VERDICT: run.audit.verdict.word} if run.audit else {})}
 
 
 def record_in(folder: Path) -> RunRecord | None:

@@ -21,6 +21,7 @@ class Row:
         error: why it has none.
         folder: its run folder, relative to the sweep's.
         code: digest of the code that ran it.
+        verdict: of its audit, a word; "" without one.
     """
 
     hash: str
@@ -31,6 +32,7 @@ class Row:
     error: str
     folder: str
     code: str
+    verdict: str = ""
 
     def section(self, name: str) -> Mapping[str, Any]:
         """Return one table of its settings, empty if there is none."""

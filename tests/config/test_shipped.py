@@ -12,7 +12,7 @@ from fedrobust.data.search_path import weights_file
 from fedrobust.sweeps.sweep import Sweep
 
 PROJECT = Path(__file__).resolve().parents[2]
-SWEEPS = {"poisoning", "sweep"}
+SWEEPS = {"poisoning", "sweep", "which-defence"}
 
 
 def test_every_study_of_the_repository_comes_with_the_wheel():

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedrobust.config.resolve_training import (
-    recipe_of,
-)
+from fedrobust.config.resolve_training import recipe_of
+from fedrobust.figures.of_audited import points
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/defences"
 
@@ -17,14 +16,13 @@ HERE = Path(__file__).resolve().parents[2] / "experiments/defences"
 def table():
     sys.path.insert(0, str(HERE))
     import cells
-    import pareto
     import prediction
     import records
     import write
 
-    yield SimpleNamespace(cells=cells, pareto=pareto, prediction=prediction, records=records, write=write)
+    yield SimpleNamespace(cells=cells, prediction=prediction, records=records, write=write)
     sys.path.remove(str(HERE))
-    for name in ("cells", "pareto", "prediction", "records", "write"):
+    for name in ("cells", "prediction", "records", "write"):
         sys.modules.pop(name, None)
 
 
@@ -97,30 +95,16 @@ def test_records_of_other_protocols_are_kept_apart(table):
     assert all(table.records.key(one) != table.records.key({**one, name: 1}) for name in one)
 
 
-def test_the_front_has_what_no_other_defence_beats_in_both(table):
-    means = [("plain", 0.9, 0.1, 1), ("PGD", 0.8, 0.5, 6), ("worse", 0.8, 0.4, 7), ("equal", 0.8, 0.5, 9)]
-    found = {one["defence"]: one["front"] for one in table.pareto.points(means)}
-    assert found == {"plain": True, "PGD": True, "worse": False, "equal": True}
-
-
-def test_names_of_dots_that_lie_together_stand_on_different_sides(table):
-    means = [("a", 0.85, 0.5, 1), ("b", 0.851, 0.5, 1), ("c", 0.852, 0.51, 1), ("far", 0.7, 0.5, 1)]
-    assert [(one["defence"], one["side"]) for one in table.pareto.points(means)] == [
-        ("a", "above"),
-        ("b", "left"),
-        ("c", "right"),
-        ("far", "right"),
-    ]
-
-
 def test_a_table_of_one_defence_has_no_picture_and_of_two_it_has_their_names(table, tmp_path):
-    two = table.pareto.points([("plain", 0.9, 0.1, 1), ("PGD", 0.8, 0.5, 6)])
-    drawn = table.pareto.draw({"one": ("One", two[:1]), "two": ("Two", two)}, tmp_path / "pictures")
+    two = points([("plain", 0.9, 0.1, 1), ("PGD", 0.8, 0.5, 6)])
+    drawn = table.write.draw({"one": ("One", two[:1]), "two": ("Two", two)}, tmp_path / "pictures")
     assert drawn == {"two": "pictures/two.svg"}
     picture = (tmp_path / "pictures" / "two.svg").read_text()
     assert "PGD" in picture
     assert (
-        (tmp_path / "pictures" / "two.csv").read_text().startswith("defence,clean,robust,passes,front,side\n")
+        (tmp_path / "pictures" / "two.csv")
+        .read_text()
+        .startswith("combination,clean,robust,size,front,side\n")
     )
 
 

@@ -127,7 +127,13 @@ def test_cells_that_differ_otherwise_are_kept_apart_also_where_they_failed():
     rows = [row("none", balanced_accuracy=0.8), row("none", status="failed", error="no")]
     other = dict(rows[1].settings) | {"data.alpha": 0.1}
     rows[1] = Row(**{**rows[1].__dict__, "settings": other})
-    assert len(facets(rows)) == 2
+    (facet,) = facets(rows)
+    assert [name for name, _ in facet.heatmaps[0].rows] == ["", "data.alpha = 0.1"]
+    assert facet.heatmaps[0].head == "combination"
+    assert [one.name for one in facets([*rows, row("alie", balanced_accuracy=0.7)])] == [
+        "",
+        "data.alpha = 0.1",
+    ]
 
 
 def test_the_table_of_cells_shows_the_metrics_that_the_studies_name():
