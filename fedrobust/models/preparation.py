@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedrobust.lazy import tf
+from fedrobust.models.resize import resized
 
 Shape = tuple[int, int, int]
 
@@ -44,5 +45,5 @@ class Preparation:
         if self.replicates:
             images = tf.repeat(images, 3, axis=-1)
         if self.resizes:
-            images = tf.image.resize(images, self.prepared[:2], method="bilinear", antialias=self.shrinks)
+            images = resized(images, self.prepared[:2], self.shrinks)
         return images

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fedrobust.lazy import tf
+from fedrobust.models.architecture import ModelError
 
 Losses = Callable[["tf.Tensor"], "tf.Tensor"]
 
@@ -18,6 +19,28 @@ def input_gradient(losses: Losses, images: tf.Tensor) -> tf.Tensor:
         tape.watch(images)
         total = tf.reduce_sum(losses(images))
     return tape.gradient(total, images)
+
+
+def penalised_gradient(losses: Losses, images: tf.Tensor, weights: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the gradient of each image's loss, for a penalty on it that trains `weights`.
+
+    A layer may pass on a gradient without a derivative of its own, as TensorFlow's resizing does. A tape takes
+    that derivative for zero, and the penalty would train nothing.
+
+    Raises:
+        ModelError: the gradient has no derivative by any of the weights.
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        gradient = input_gradient(losses, images)
+    # Whether they are connected is known before anything is computed; nothing of it stays in a graph.
+    if all(each is None for each in tape.gradient(gradient, weights)):
+        raise ModelError(
+            "training.recipe: it penalises the gradient of the loss by the image, and a layer of the network passes on "
+            "that gradient without a derivative: nothing would be trained by the penalty; choose another recipe, or "
+            "replace the layer (TensorFlow's bilinear and bicubic resizing are such: let image-size resize the images)"
+        )
+    return gradient
 
 
 def project(images: tf.Tensor, clean: tf.Tensor, epsilon: float | tf.Tensor) -> tf.Tensor:

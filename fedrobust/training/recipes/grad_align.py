@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fedrobust.bounds import NonNegative, PixelEpsilon, PositiveShare
 from fedrobust.lazy import tf
-from fedrobust.training.perturbation import input_gradient, random_start
+from fedrobust.training.perturbation import input_gradient, penalised_gradient, random_start
 from fedrobust.training.recipes.fgsm import FGSMTraining
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss
 
@@ -45,7 +45,7 @@ class GradAlign(FGSMTraining):
         # Another point than the start of the attack.
         elsewhere = random_start(batch.images, self.radius(batch), tf.random.fold_in(batch.seed, 1))
         here = tf.stop_gradient(input_gradient(losses, batch.images))
-        there = input_gradient(losses, elsewhere)
+        there = penalised_gradient(losses, elsewhere, batch.weights)
         outcome = super().loss(batch, crafted)
         return outcome._replace(loss=outcome.loss + self.weight * tf.reduce_mean(1.0 - cosine(here, there)))
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from fedrobust.bounds import NonNegative
 from fedrobust.lazy import tf
-from fedrobust.training.perturbation import input_gradient
+from fedrobust.training.perturbation import penalised_gradient
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
 
 
@@ -30,8 +30,8 @@ class GradientPenalty:
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the mean of the losses and penalties of `batch`."""
         logits, statistics = batch.train(batch.images)
-        gradient = input_gradient(
-            lambda images: batch.objective(batch.infer(images), batch.targets), batch.images
+        gradient = penalised_gradient(
+            lambda images: batch.objective(batch.infer(images), batch.targets), batch.images, batch.weights
         )
         losses = batch.objective(logits, batch.targets) + self.weight * tf.reduce_sum(
             tf.square(gradient), axis=[1, 2, 3]
