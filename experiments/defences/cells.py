@@ -78,7 +78,7 @@ DEFENCES: Mapping[str, Defence] = {
     "fast FGSM": recipe("fgsm(epsilon='{epsilon}', random_start=True, share=1.0)", 2.0),
     "GradAlign": recipe("grad-align(epsilon='{epsilon}')", 4.0),
     "GAN trainer": recipe("gan-trainer(epsilon='{epsilon}')", 4.0),
-    "gradient penalty": recipe("gradient-penalty(weight=1.0)", 3.0),
+    "gradient penalty": recipe("gradient-penalty(weight=0.001)", 3.0),
     "PGD": recipe(STEPS.format("pgd"), 4.0),
     "MART": recipe(STEPS.format("mart"), 5.0),
     "AdvProp": recipe(AROUND.format("advprop", ""), 5.0),

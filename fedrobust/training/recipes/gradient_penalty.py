@@ -20,12 +20,13 @@ class GradientPenalty:
     inference mode. It costs a second backward pass through the first.
 
     Attributes:
-        weight: of the squared norm, pixels in [0, 1].
+        weight: of the squared norm, pixels in [0, 1]; the default holds for images of 28 x 28 (of MobileNetV2 from
+            ImageNet weights it raises accuracy under PGD, with 1 training diverges).
     """
 
     attacks: ClassVar[tuple[str, ...]] = ()
 
-    weight: NonNegative = 1.0
+    weight: NonNegative = 0.001
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the mean of the losses and penalties of `batch`."""
