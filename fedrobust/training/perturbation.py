@@ -28,12 +28,14 @@ def penalised_gradient(losses: Losses, images: tf.Tensor, weights: Sequence[tf.T
     that derivative for zero, and the penalty would train nothing.
 
     Raises:
-        ModelError: the gradient has no derivative by any of the weights.
+        ModelError: the gradient has no derivative by any weight; inside a graph alone, where checking costs nothing.
     """
+    if not tf.inside_function():
+        return input_gradient(losses, images)
     with tf.GradientTape() as tape:
         tape.watch(weights)
         gradient = input_gradient(losses, images)
-    # Whether they are connected is known before anything is computed; nothing of it stays in a graph.
+    # Known while the graph is built; what is not used of it is removed from the graph.
     if all(each is None for each in tape.gradient(gradient, weights)):
         raise ModelError(
             "training.recipe: it penalises the gradient of the loss by the image, and a layer of the network passes on "

@@ -1,4 +1,4 @@
-"""Every recipe moves the weights in its own way, also where images are resized: no part of a loss is lost in silence."""
+"""Every recipe moves the weights in its own way, also where images are resized: no part of a loss is lost."""
 
 import numpy as np
 import pytest
