@@ -24,11 +24,11 @@ def resized(images: tf.Tensor, size: tuple[int, int], antialias: bool) -> tf.Ten
         [0.0, 0.25, 0.75, 1.0]
     """
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def forward(given: tf.Tensor) -> tuple[tf.Tensor, object]:
         return tf.image.resize(given, size, method="bilinear", antialias=antialias), transposed
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def transposed(slopes: tf.Tensor) -> tuple[tf.Tensor, object]:
         return _transposed(slopes, images, size, antialias), forward
 
