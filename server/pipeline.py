@@ -246,8 +246,7 @@ class Pipeline:
         if export.enabled:
             emit(StageStarted("exporting the student"))
         formats = export.formats if export.enabled else ()
-        named, seed = self.experiment.model.defence, self.experiment.seed
-        defence = "" if named == "none" else named
+        defence, seed = self.experiment.model.defended_by, self.experiment.seed
         records = export_student(folder, behind, student.weights, formats, seed, defence)
         if export.enabled:
             self.recorder.note(export=records)

@@ -123,8 +123,7 @@ def export_model(
     asked = {"formats": formats, "epsilon": str(epsilon), "effort": effort, "attack": attack}
     request = request_of(model, dataset, threat, "test", images, seed, "", interfaces, **asked)
     stem = "student" if isinstance(model, str | Path) and Path(model).name == "student.keras" else "model"
-    named = "none" if run is None else run.experiment.model.defence
-    defence = "" if named == "none" else named
+    defence = "" if run is None else run.experiment.model.defended_by
     with working(request, out, f"{export_name(model)}-export", force, listeners) as (folder, pool):
         found = export_files(
             model,

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from fedrobust.config import ConfigError, Experiment, keys, list_keys, template
+from fedrobust.config.sections.model import Model
 from fedrobust.epsilon import epsilon_value
 from fedrobust.sweeps.sweep import Sweep
 
@@ -216,3 +217,11 @@ def test_keys_of_lists_are_those_whose_types_are_lists():
         "training.augmentations",
         "training.unfreeze",
     }
+
+
+@pytest.mark.parametrize(
+    ("defence", "expected"),
+    [("none", ""), ("jpeg(quality=75)", "jpeg(quality=75)"), ("nonesuch:None_", "nonesuch:None_")],
+)
+def test_the_name_of_a_defence_in_exported_files_is_whole(defence, expected):
+    assert Model(defence=defence).defended_by == expected

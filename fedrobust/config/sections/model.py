@@ -106,6 +106,11 @@ class Model(Section):
         return self
 
     @property
+    def defended_by(self) -> str:
+        """The spec of the prediction-time defence, "" without one."""
+        return "" if self.defence == "none" else self.defence
+
+    @property
     def norm(self) -> Normalization:
         """What stands where an architecture has BatchNorm."""
         return "frozen" if self.batchnorm_policy == "frozen" else self.normalization
