@@ -486,6 +486,30 @@ def test_a_training_that_was_not_watched_tells_nothing(history):
     assert found.details == {}
 
 
+@pytest.mark.parametrize(
+    ("single", "many", "failed"),
+    [
+        (60, 160, True),  # of 200: 140 left, then 40
+        (60, 130, False),  # 140 left, then 70: half of it
+        (150, 189, False),  # 50 left, then 11: 19.5 points less
+        (150, 191, True),  # 50 left, then 9: 20.5 points less
+    ],
+)
+def test_a_model_that_withstands_only_the_step_it_was_trained_on_is_told(single, many, failed):
+    made = search(trained_on=("fgsm",), single_step=result(single), pgd=result(many))
+    found = protocol.catastrophic_overfitting(made)
+    assert found.outcome == outcome(failed)
+    assert found.details == {"single": 200 - single, "many": 200 - many, "n": 200}
+    assert (
+        protocol.catastrophic_overfitting(
+            search(trained_on=("pgd",), single_step=result(single), pgd=result(many))
+        ).outcome
+        == NOT_APPLICABLE
+    )
+    watched = search(trained_on=("fgsm",), history=(0.5, 0.6), single_step=result(single), pgd=result(many))
+    assert protocol.catastrophic_overfitting(watched).details == {"history": [0.5, 0.6]}
+
+
 # -- What all of them say --------------------------------------------------------------------------------------------
 
 ABOUT = {
@@ -529,7 +553,8 @@ ABOUT = {
     ),
     "catastrophic_overfitting": (
         "catastrophic overfitting: single step survives, iterations do not",
-        "accuracy under PGD-5 falls by at most 20 points from one round to the next",
+        "accuracy under PGD-5 falls by at most 20 points from one round to the next; where that was not watched, of a "
+        "model trained on FGSM, PGD leaves at least half of what FGSM leaves, or at most 20 points less",
         "Wong et al. (2020), arXiv:2001.03994",
     ),
     "int8_twin": (
