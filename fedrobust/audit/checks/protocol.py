@@ -91,15 +91,16 @@ LARGEST_FALL = 0.2
 def catastrophic_overfitting(suite: AttackSuite) -> Finding:
     """Robustness against iterated attacks did not collapse during training.
 
-    Where the training did not watch it, a model that was trained on single steps shows it: FGSM leaves what PGD breaks.
+    Where the training did not watch it, the adversarially trained model shows it: FGSM leaves what PGD breaks. Also two or
+    three large steps can be learnt in place of robustness.
     """
     history, used = suite.cache.audited.history, suite.cache.audited.trained_on
     rule = (
         "accuracy under PGD-5 falls by at most 20 points from one round to the next; where that was not watched, of a "
-        "model trained on FGSM, PGD leaves at least half of what FGSM leaves, or at most 20 points less"
+        "model trained on FGSM or PGD, PGD leaves at least half of what FGSM leaves, or at most 20 points less"
     )
     source = "Wong et al. (2020), arXiv:2001.03994"
-    if len(history) < 2 and "fgsm" in used and suite.cache.differentiable:
+    if len(history) < 2 and used and suite.cache.differentiable:
         return _single_step_alone(suite, rule, source)
     if len(history) < 2:
         return not_applicable(
@@ -137,9 +138,9 @@ def _single_step_alone(suite: AttackSuite, rule: str, source: str) -> Finding:
         Weight.NOT_PROVEN,
         f"{share(single, n)} right under FGSM, {share(many, n)} under PGD",
         rule,
-        "The model withstands the single step that it was trained on, and not several smaller ones."
+        "The model withstands a single step, and not several smaller ones: it learnt the attack of its training."
         if failed
-        else "The model withstands several small steps nearly as well as the single one that it was trained on.",
+        else "The model withstands several small steps nearly as well as a single one.",
         source,
         {"single": single, "many": many, "n": n},
     )
