@@ -83,17 +83,16 @@ def split_and_n(suite: AttackSuite) -> Finding:
     )
 
 
-COLLAPSE = "catastrophic overfitting: single step survives, iterations do not"
-
 LARGEST_FALL = 0.2
 
 
 def catastrophic_overfitting(suite: AttackSuite) -> Finding:
     """Robustness against iterated attacks did not collapse during training.
 
-    Where the training did not watch it, the adversarially trained model shows it: FGSM leaves what PGD breaks. Also two or
-    three large steps can be learnt in place of robustness.
+    Where the training did not watch it, the adversarially trained model shows it: FGSM leaves what PGD breaks. Two or
+    three large steps can be learnt in place of robustness, too.
     """
+    check = "catastrophic overfitting: single step survives, iterations do not"
     history, used = suite.cache.audited.history, suite.cache.audited.trained_on
     rule = (
         "accuracy under PGD-5 falls by at most 20 points from one round to the next; where that was not watched, of a "
@@ -101,10 +100,10 @@ def catastrophic_overfitting(suite: AttackSuite) -> Finding:
     )
     source = "Wong et al. (2020), arXiv:2001.03994"
     if len(history) < 2 and used and suite.cache.differentiable:
-        return _single_step_alone(suite, rule, source)
+        return _single_step_alone(suite, check, rule, source)
     if len(history) < 2:
         return not_applicable(
-            COLLAPSE,
+            check,
             rule,
             "Robustness was not monitored during training, or the training was not adversarial.",
             source,
@@ -112,7 +111,7 @@ def catastrophic_overfitting(suite: AttackSuite) -> Finding:
     falls = -np.diff(np.array(history))
     worst = float(falls.max())
     return Finding(
-        COLLAPSE,
+        check,
         outcome_of(worst > LARGEST_FALL),
         Weight.NOT_PROVEN,
         f"largest fall {100 * max(worst, 0.0):.1f} points over {len(history)} rounds",
@@ -125,7 +124,7 @@ def catastrophic_overfitting(suite: AttackSuite) -> Finding:
     )
 
 
-def _single_step_alone(suite: AttackSuite, rule: str, source: str) -> Finding:
+def _single_step_alone(suite: AttackSuite, check: str, rule: str, source: str) -> Finding:
     """Return whether FGSM leaves what PGD breaks."""
     right, n = suite.cache.right, len(suite.cache.audited)
     single, many = (
@@ -133,7 +132,7 @@ def _single_step_alone(suite: AttackSuite, rule: str, source: str) -> Finding:
     )
     failed = 2 * many < single and single - many > LARGEST_FALL * n
     return Finding(
-        COLLAPSE,
+        check,
         outcome_of(failed),
         Weight.NOT_PROVEN,
         f"{share(single, n)} right under FGSM, {share(many, n)} under PGD",
