@@ -27,6 +27,12 @@ def _within_pixels(epsilon: float | str) -> float | str:
     return epsilon
 
 
+def _step_within_pixels(size: float | str) -> float | str:
+    if not 0 <= epsilon_value(size) <= 1:
+        raise ValueError("a step lies in [0, 1]: pixels do")
+    return size
+
+
 Real = Annotated[float, Field(ge=-LARGEST, le=LARGEST, description="a finite number")]
 Positive = Annotated[float, Field(gt=0, le=LARGEST, description="a finite number above 0")]
 NonNegative = Annotated[float, Field(ge=0, le=LARGEST, description="a finite number from 0")]
@@ -44,6 +50,11 @@ PixelEpsilon = Annotated[
     float | str,
     AfterValidator(_within_pixels),
     Field(description='a number above 0, up to 1, or a fraction such as "8/255"'),
+]
+PixelStep = Annotated[
+    float | str,
+    AfterValidator(_step_within_pixels),
+    Field(description='a number from 0 to 1, or a fraction such as "2/255"'),
 ]
 Text = Annotated[str, Field(min_length=1, max_length=4096, description="a string")]
 

@@ -251,3 +251,14 @@ def test_no_gradient_flows_through_the_crafted_images(name, draw):
         crafted = build(RECIPES, name).crafted(linear.batch())
     total = tf.add_n([tf.reduce_sum(part) for part in tf.nest.flatten(crafted)])
     assert tape.gradient(total, linear.variable) is None
+
+
+def test_a_step_size_is_a_number_or_a_fraction_of_the_pixel_range(linear):
+    one, other = (
+        build(RECIPES, f"pgd(epsilon=0.1, steps=2, step_size={size})").crafted(linear.batch())
+        for size in ("0.2", "'51/255'")
+    )
+    np.testing.assert_array_equal(one, other)
+    for size in ("-0.1", "'3/2'", "'half'"):
+        with pytest.raises(SpecError, match=r"step_size = .*choose a number from 0 to 1, or a fraction"):
+            build(RECIPES, f"pgd(step_size={size})")

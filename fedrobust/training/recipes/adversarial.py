@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fedrobust.bounds import Count, NonNegative, PixelEpsilon, Share
+from fedrobust.bounds import Count, PixelEpsilon, PixelStep, Share
 from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.perturbation import Losses, ascend, project
@@ -26,7 +26,7 @@ class AdversarialRecipe:
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
-        step_size: in units of [0, 1]; 0: the recipe's choice.
+        step_size: in units of [0, 1], a number or a fraction such as "2/255"; 0: the recipe's choice.
         warmup: share of the training with the recipe over which epsilon and step size rise linearly from 0, as epsilon
             does in Qin et al. (2019, arXiv:1907.02610); 0: they are constant.
     """
@@ -35,7 +35,7 @@ class AdversarialRecipe:
 
     epsilon: PixelEpsilon = 8 / 255
     steps: Count = 10
-    step_size: NonNegative = 0.0
+    step_size: PixelStep = 0.0
     warmup: Share = 0.0
 
     def __call__(self, batch: Batch) -> StepLoss:
@@ -60,7 +60,7 @@ class AdversarialRecipe:
 
     def stride(self, batch: Batch, usual: float) -> float | tf.Tensor:
         """Return the step size at this point of the training; `usual` is that of the full epsilon, if none is set."""
-        return self.growth(batch) * (self.step_size or usual)
+        return self.growth(batch) * (epsilon_value(self.step_size) or usual)
 
     def climbed(
         self, batch: Batch, losses: Losses, start: tf.Tensor, clean: tf.Tensor, usual: float

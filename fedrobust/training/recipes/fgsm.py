@@ -33,6 +33,6 @@ class FGSMTraining(PGDTraining):
     share: PositiveShare = 0.5
 
     def __post_init__(self) -> None:
-        if not self.step_size:
+        if not epsilon_value(self.step_size):
             step_size = epsilon_value(self.epsilon) * (1.25 if self.random_start else 1.0)
             object.__setattr__(self, "step_size", step_size)
