@@ -31,6 +31,8 @@ def figures_of_audits(tables: Sequence[AuditedTable]) -> list[Figure]:
 def points(means: Iterable[tuple[str, float, float, float]]) -> list[Point]:
     """Return the points of combinations, those of the front marked: no other dominates them.
 
+    A name that finds no room beside its dot is left out, unless it is on the front; the data have it.
+
     Args:
         means: name, clean and robust balanced accuracy, and what the size of the dot stands for.
 
@@ -48,23 +50,29 @@ def points(means: Iterable[tuple[str, float, float, float]]) -> list[Point]:
         (low, high), (bottom, top) = scales
         return WIDTH * (one[1] - low) / (high - low), HEIGHT * (top - one[2]) / (top - bottom)
 
+    front = {one[0]: not any(dominates(other[1:3], one[1:3]) for other in known) for one in known}
     dots = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in map(pixels, known)]
     names: list[Box] = []
     placed: list[Point] = []
-    # From the right, where nothing stands beside a name.
-    for one in sorted(known, key=lambda one: -one[1]):
+    # The front has its names in any case; then from the right, where nothing stands beside a name.
+    for one in sorted(known, key=lambda one: (not front[one[0]], -one[1])):
         name, clean, robust, size = one
         boxes = {side: _box(name, side, *pixels(one)) for side in SIDES}
-        side = min(boxes, key=lambda side: sum(_shared(boxes[side], other) for other in (*names, *dots)))
-        names.append(boxes[side])
+        lost = {
+            side: _outside(box) + sum(_shared(box, other) for other in names) for side, box in boxes.items()
+        }
+        side = min(SIDES, key=lambda side: lost[side] + sum(_shared(boxes[side], dot) for dot in dots))
+        shown = front[name] or lost[side] == 0
+        names += [boxes[side]] * shown
         placed.append(
             {
                 "combination": name,
                 "clean": clean,
                 "robust": robust,
                 "size": size,
-                "front": not any(dominates(other[1:3], (clean, robust)) for other in known),
+                "front": front[name],
                 "side": side,
+                "label": name if shown else "",
             }
         )
     order = [one[0] for one in known]
@@ -100,6 +108,11 @@ def _box(name: str, side: str, x: float, y: float) -> Box:
     return left, middle - LINE / 2, left + width, middle + LINE / 2
 
 
+def _outside(box: Box) -> float:
+    """Return the area of a box that lies left of the field or below it, where the scales are."""
+    return (box[2] - box[0]) * max(0.0, box[3] - HEIGHT) + max(0.0, -box[0]) * (box[3] - box[1])
+
+
 def _shared(one: Box, other: Box) -> float:
     """Return the area that two boxes share."""
     across = min(one[2], other[2]) - max(one[0], other[0])
@@ -107,7 +120,7 @@ def _shared(one: Box, other: Box) -> float:
 
 
 def figure_of(name: str, title: str, found: Sequence[Point], size: str) -> Figure:
-    """Return the figure of points: a dot a combination, blue on the front, with its name.
+    """Return the figure of points: a dot a combination, blue on the front, with its name where there is room.
 
     Args:
         name: of its files.
@@ -129,6 +142,8 @@ def figure_of(name: str, title: str, found: Sequence[Point], size: str) -> Figur
         )
     }
     front = {"field": "front", "type": "nominal", "legend": None}
+    sizes = [one["size"] for one in found]
+    ends = sorted({min(sizes), max(sizes)})
     dots = {
         "mark": {"type": "point", "filled": True, "strokeWidth": 1.5},
         "encoding": {
@@ -138,9 +153,7 @@ def figure_of(name: str, title: str, found: Sequence[Point], size: str) -> Figur
                 "type": "quantitative",
                 "title": size,
                 "scale": {"range": [40, 240], "zero": True},
-                "legend": {
-                    "values": sorted({round(one["size"], 1) for one in found})[:: max(1, len(found) // 4)]
-                },
+                "legend": {"values": ends, "format": ".3~g"},
             },
             "color": {**front, "scale": {"domain": [True, False], "range": [COLOURS[0], "#B0B0B0"]}},
         },
@@ -149,7 +162,7 @@ def figure_of(name: str, title: str, found: Sequence[Point], size: str) -> Figur
         {
             "transform": [{"filter": {"field": "side", "equal": side}}],
             "mark": dict(place, type="text", fontSize=FONT, baseline="middle"),
-            "encoding": {**axes, "text": {"field": "combination"}},
+            "encoding": {**axes, "text": {"field": "label"}},
         }
         for side, place in SIDES.items()
     ]

@@ -104,7 +104,7 @@ def test_a_table_of_one_defence_has_no_picture_and_of_two_it_has_their_names(tab
     assert (
         (tmp_path / "pictures" / "two.csv")
         .read_text()
-        .startswith("combination,clean,robust,size,front,side\n")
+        .startswith("combination,clean,robust,size,front,side,label\n")
     )
 
 

@@ -19,7 +19,24 @@ def test_names_of_dots_that_lie_together_stand_on_different_sides():
         "in the order of the table"
     )
     assert len({one["side"] for one in found[:3]}) == 3
-    assert found[3]["side"] == "right"
+    assert found[3]["side"] == "above right", "at the bottom: clear of the scale"
+
+
+def test_a_name_without_room_is_left_out_unless_it_is_on_the_front():
+    crowd = [(f"a long name, number {place}", 0.85 + 1e-6 * place, 0.5, 1) for place in range(12)]
+    found = points([*crowd, ("best", 0.85, 0.52, 1)])
+    labels = {one["combination"]: one["label"] for one in found}
+    assert labels["best"] == "best"
+    assert labels["a long name, number 11"] == "a long name, number 11", (
+        "on the front: the most clean accuracy"
+    )
+    assert 0 < sum(not label for label in labels.values()) < 12
+    boxes = [
+        _box(one["label"], one["side"], 0, 0)
+        for one in found
+        if one["label"] and one["combination"] != "best"
+    ]
+    assert all(_shared(one, other) == 0 for place, one in enumerate(boxes) for other in boxes[:place])
 
 
 def test_the_place_of_a_name_is_where_it_is_drawn():
