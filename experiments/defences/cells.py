@@ -87,6 +87,7 @@ DEFENCES: Mapping[str, Defence] = {
     "logit pairing": recipe(STEPS.format("logit-pairing"), 5.0),
     "TRADES": recipe("trades(epsilon='{epsilon}', steps=3, warmup=0.3, beta=3.0)", 5.3),
     "PGD, 5 steps": recipe("pgd(epsilon='{epsilon}', steps=5, warmup=0.5)", 6.0),
+    "PGD, 7 steps": recipe("pgd(epsilon='{epsilon}', steps=7, warmup=0.3)", 8.0),
     "PGD, 5 steps, no warm-up": recipe("pgd(epsilon='{epsilon}', steps=5)", 6.0),
 }
 """All of them; a new one is a line here."""
