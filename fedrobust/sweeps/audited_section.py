@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 from statistics import fmean
 
+from fedrobust.runs.forecast import duration
 from fedrobust.sweeps.audited import Audited, AuditedTable, audited_tables, verdicts_of
 from fedrobust.sweeps.ranks import Paired
 from fedrobust.sweeps.row import Row
@@ -104,7 +105,7 @@ def line(one: Audited) -> tuple[str, ...]:
         _difference(one.gain),
         _difference(one.cost),
         verdicts_of(one) or "–",
-        "–" if one.seconds is None else _duration(one.seconds),
+        "–" if one.seconds is None else duration(one.seconds),
         str(len(one.robust)),
     )
 
@@ -138,18 +139,6 @@ def _difference(pair: Paired | None) -> str:
         return f"{100 * pair.difference:+.1f}"
     chance = "" if pair.adjusted is None else f", p {pair.adjusted:.2g}"
     return f"{100 * pair.difference:+.1f} ({100 * pair.low:+.1f} to {100 * pair.high:+.1f}{chance})"
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration as text.
-
-    Example:
-        >>> _duration(42.4), _duration(600), _duration(9000)
-        ('42 s', '10 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def limits(values: Sequence[float]) -> tuple[float, float]:
