@@ -76,6 +76,7 @@ DEFENCES: Mapping[str, Defence] = {
     "smoothing": at_prediction("smoothing(sigma=0.12)"),
     "free": recipe("free(epsilon='{epsilon}', replays=4)", 4.0),
     "fast FGSM": recipe("fgsm(epsilon='{epsilon}', random_start=True, share=1.0)", 2.0),
+    "FGSM at 0.001": recipe("fgsm(epsilon=0.001, share=1.0)", 2.0),
     "GradAlign": recipe("grad-align(epsilon='{epsilon}')", 5.3),
     "GAN trainer": recipe("gan-trainer(epsilon='{epsilon}')", 4.0),
     "gradient penalty": recipe("gradient-penalty(weight=0.001)", 3.3),
