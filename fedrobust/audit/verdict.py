@@ -97,7 +97,7 @@ def _not_robust(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
         f"Broken: {share(tally.broken, max(1, tally.right))} of the correctly classified images are misclassified "
         f"within the threat model{by}. "
         + (f"{figures[0].upper()}{figures[1:]}. " if figures else "")
-        + (f"The attacks may understate it ({blind}). " if blind else "")
+        + (f"The attacks may understate it ({blind}). " if blind and tally.standing else "")
         + _rests_on(tally)
     )
 
