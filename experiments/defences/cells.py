@@ -75,6 +75,7 @@ DEFENCES: Mapping[str, Defence] = {
     "APE-GAN": learned("ape-gan"),
     "smoothing": at_prediction("smoothing(sigma=0.12)"),
     "free": recipe("free(epsilon='{epsilon}', replays=4)", 4.0),
+    "free, 8 replays": recipe("free(epsilon='{epsilon}', replays=8)", 8.0),
     "fast FGSM": recipe("fgsm(epsilon='{epsilon}', random_start=True, share=1.0)", 2.0),
     "FGSM at 0.001": recipe("fgsm(epsilon=0.001, share=1.0)", 2.0),
     "GradAlign": recipe("grad-align(epsilon='{epsilon}')", 5.3),
