@@ -71,7 +71,8 @@ def tables() -> Iterator[tuple[str, tuple[str, list[Point]]]]:
                     for name in DEFENCES
                     if (its := [one for one in found if one["defence"] == name])
                 ]
-                yield picture_of(data, division, protocol), (f"{data}, {division}; {protocol}", points(means))
+                title = f"{data.removesuffix('.npz')}, {division}; {protocol}"
+                yield picture_of(data, division, protocol), (title, points(means))
 
 
 def draw(tables: Mapping[str, tuple[str, Sequence[Point]]], folder: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """A figure: its data as rows, and how they are drawn, as a Vega-Lite description without data."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,10 @@ CONFIG: Mapping[str, Any] = {
 }
 
 
+LONGEST_TITLE = 72
+"""Letters of a title's line: longer ones would widen the drawing, and lose their end where its font is missing."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One figure.
@@ -54,7 +59,7 @@ class Figure:
         return {
             "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
             "config": CONFIG,
-            "title": self.title,
+            "title": textwrap.wrap(self.title, LONGEST_TITLE) or "",
             "data": {"values": [dict(row) for row in self.rows]},
             **self.drawing,
         }

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+import textwrap
 from dataclasses import replace
 
 import pandas
@@ -112,11 +114,21 @@ def test_the_rows_are_the_figures_of_the_record():
     assert [row["images"] for row in figures["clients"].rows] == [5, 1, 2, 4]
 
 
+def test_a_long_title_is_drawn_in_lines_and_widens_nothing():
+    short, long = (
+        content(replace(found()["epsilon-accuracy"], title=title), "svg").decode()
+        for title in ("Under the audit", "Under the audit of two hundred images; " * 4)
+    )
+    widths = [re.findall(r'<svg[^>]* width="([0-9.]+)"', drawn) for drawn in (short, long)]
+    assert widths[0] == widths[1] != []
+    assert long.count("Under the audit") > 1
+
+
 @pytest.mark.parametrize("name", list(found()))
 def test_every_figure_is_drawn_and_its_data_is_the_table(name):
     figure = found()[name]
     drawn = content(figure, "svg").decode()
-    assert figure.title in drawn
+    assert all(line in drawn for line in textwrap.wrap(figure.title, 72))
     read = list(csv.DictReader(io.StringIO(table(figure))))
     assert [
         {key: str(value) if value is not None else "" for key, value in row.items()} for row in figure.rows
