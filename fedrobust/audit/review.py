@@ -91,8 +91,7 @@ ADVICE = {
     ),
     "catastrophic overfitting: single step survives, iterations do not": Advice(
         "catastrophic overfitting",
-        "Use the model of the round before the fall, or train with more and smaller steps, or with "
-        'training.recipe = "free".',
+        "Use the model of the round before the fall, or train longer, or with more and smaller steps.",
     ),
     "control: no better than the undefended model": Advice(
         "no effect of the defence", "Compare with the control at more images or a larger epsilon."
