@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 Record = dict[str, Any]
 
 
-def record(place: Place, digest: str, run: RunRecord) -> Record:
+def record(place: Place, cell: Cell, run: RunRecord) -> Record:
     """Return what is kept of a finished cell; ``robust`` are the scores of each audited image's worst case."""
     card = run.audit
     assert card is not None
@@ -29,7 +29,8 @@ def record(place: Place, digest: str, run: RunRecord) -> Record:
         "division": place.division,
         "defence": place.defence,
         "seed": place.seed,
-        "hash": digest,
+        "hash": cell.hash,
+        "network": cell.experiment.model.name,
         "rounds": len(run.rounds),
         "epsilon": card.threat.epsilon,
         "effort": card.settings.effort,
@@ -58,7 +59,7 @@ def scores(metrics: MetricsRecord) -> dict[str, float | None]:
 
 def key(one: Record) -> tuple[str, ...]:
     """Return what tells a record from others: its place and its protocol."""
-    names = ("division", "defence", "seed", "rounds", "epsilon", "effort", "images")
+    names = ("network", "division", "defence", "seed", "rounds", "epsilon", "effort", "images")
     return tuple(str(one[name]) for name in names)
 
 
@@ -69,6 +70,20 @@ def read(data: str) -> list[Record]:
     return found
 
 
+def unfinished(found: Mapping[Place, Cell]) -> dict[Place, Cell]:
+    """Return the cells that no record is of: of their place, and of a study with the same settings."""
+    known = {
+        (one["data"], one["division"], one["defence"], one["seed"], one["hash"])
+        for data in dict.fromkeys(place.data for place in found)
+        for one in read(data)
+    }
+    return {
+        place: cell
+        for place, cell in found.items()
+        if (place.data, place.division, place.defence, place.seed, cell.hash) not in known
+    }
+
+
 def collect(found: Mapping[Place, Cell], folder: Path) -> None:
     """Write down what came out of the cells; one that this folder has not finished keeps the record that it has."""
     for data in dict.fromkeys(place.data for place in found):
@@ -76,7 +91,7 @@ def collect(found: Mapping[Place, Cell], folder: Path) -> None:
         for place, cell in found.items():
             run = record_in(folder / "cells" / cell.hash)
             if place.data == data and run is not None and run.status == "finished":
-                new = record(place, cell.hash, run)
+                new = record(place, cell, run)
                 known[key(new)] = new
         if not known:
             continue

@@ -120,9 +120,9 @@ def page(pictures: Mapping[str, str] = MappingProxyType({})) -> str:
 
 
 def _protocol(one: Record) -> str:
-    return (
-        f"{one['rounds']} rounds, epsilon {one['epsilon']}, {one['effort']} audit of {one['images']} images"
-    )
+    """Return what the rows of a table have in common."""
+    audit = f"{one['effort']} audit of {one['images']} images"
+    return f"{one['network']}, {one['rounds']} rounds, epsilon {one['epsilon']}, {audit}"
 
 
 def table(found: Sequence[Record]) -> str:

@@ -51,6 +51,36 @@ def test_all_cells_are_different_studies_and_the_cheap_ones_come_first(table, re
     assert len(table.cells.sweep(found).cells) == len(found)
 
 
+def test_a_network_changes_the_study_and_its_rounds(table):
+    def study(data, protocol):
+        return table.cells.experiment(table.cells.Place(data, "iid", "PGD", 0), protocol, HERE.parent)
+
+    small = table.cells.Protocol(network="edge-cnn")
+    breast = study("breastmnist", small)
+    assert (breast.model.name, breast.model.weights, breast.model.image_size) == ("edge-cnn", "random", 28)
+    assert breast.federation.rounds == breast.evaluation.every == 100
+    assert study("dermamnist_rebuilt.npz", small).federation.rounds == 20, "the study's own"
+    assert study("breastmnist", table.cells.Protocol()).model.name == "mobilenetv2"
+    seven = table.cells.Protocol(network="edge-cnn", rounds=7)
+    assert study("breastmnist", seven).federation.rounds == 7
+
+
+def test_a_cell_with_a_record_of_its_settings_is_not_run_again(table, monkeypatch):
+    wanted = table.cells.cells(
+        table.cells.places(["breastmnist"], ["iid"], ["plain", "PGD"], (0, 1)),
+        table.cells.Protocol(),
+        HERE.parent,
+    )
+    first, other, *_ = wanted
+    known = {"data": first.data, "division": "iid", "defence": first.defence, "seed": first.seed}
+    records = [
+        {**known, "hash": wanted[first].hash},
+        {**known, "seed": other.seed, "hash": "of other settings"},
+    ]
+    monkeypatch.setattr(table.records, "read", lambda data: records)
+    assert list(table.records.unfinished(wanted)) == [place for place in wanted if place != first]
+
+
 def record(defence, seed, clean, robust):
     scores = {"low": None, "high": None, "worst-class": robust - 0.1, "auc": 0.9}
     return {
@@ -83,6 +113,7 @@ def test_gain_and_cost_are_paired_by_seed(table):
 
 def test_records_of_other_protocols_are_kept_apart(table):
     one = {
+        "network": "edge-cnn",
         "division": "iid",
         "defence": "PGD",
         "seed": 0,
