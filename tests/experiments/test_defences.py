@@ -16,13 +16,14 @@ HERE = Path(__file__).resolve().parents[2] / "experiments/defences"
 def table():
     sys.path.insert(0, str(HERE))
     import cells
+    import overview
     import prediction
     import records
     import write
 
-    yield SimpleNamespace(cells=cells, prediction=prediction, records=records, write=write)
+    yield SimpleNamespace(cells=cells, overview=overview, prediction=prediction, records=records, write=write)
     sys.path.remove(str(HERE))
-    for name in ("cells", "prediction", "records", "write"):
+    for name in ("cells", "overview", "prediction", "records", "write"):
         sys.modules.pop(name, None)
 
 
@@ -143,3 +144,23 @@ def test_every_prediction_time_defence_is_timed_and_a_recipe_costs_one_predictio
     monkeypatch.setattr(table.write, "costs", lambda: {"jpeg(quality=75)": 1.234})
     assert set(table.prediction.wanted()) >= {"jpeg(quality=75)", "total-variation", "ape-gan"}
     assert [table.write._prediction(name) for name in ("PGD", "JPEG", "median")] == ["1", "1.2", ""]
+
+
+def test_the_overview_averages_gain_and_cost_over_the_tables_of_each_seed(table):
+    def cells_of(gains, cost=0.02):
+        plain = [record("plain", seed, 0.90, 0.05) for seed in (0, 1)]
+        return plain + [record("PGD", seed, 0.90 - cost, 0.05 + gain) for seed, gain in enumerate(gains)]
+
+    tables = {"breast, iid": cells_of([0.30, 0.30]), "derma, iid": cells_of([0.10, 0.20], cost=0.04)}
+    tables["derma, iid"].append(record("JPEG", 0, 0.9, 0.9))
+    head, _, plain, jpeg, pgd = (
+        [each.strip() for each in line.strip("|").split("|")]
+        for line in table.overview.overview(tables).splitlines()
+    )
+    assert head == ["defence", "breast, iid", "derma, iid", "mean gain", "mean cost"]
+    assert plain == ["plain", "5.0", "5.0", "", ""]
+    assert jpeg == ["JPEG", "", "90.0", "", ""], "not in every table, one seed"
+    # Gains of the seeds: 20 and 25 points; Student's t of one degree of freedom is 12.706.
+    assert pgd[3:] == ["22.5 (31.8)", "3.0 (0.0)"]
+    assert pgd[1:3] == ["**35.0**", "20.0"], "the second gain has an interval of 15 +- 63.5"
+    assert table.overview.overview({"breast, iid": tables["breast, iid"]}) == ""

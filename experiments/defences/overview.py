@@ -1,0 +1,62 @@
+"""The overview of a network: what each defence keeps in every table of it, and on average over the tables."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+
+from cells import DEFENCES, PLAIN
+from records import Record
+
+from fedrobust.sweeps.spread import Spread
+
+Tables = Mapping[str, Sequence[Record]]
+"""The records of each table by its title; all of one network."""
+
+
+def overview(tables: Tables) -> str:
+    """Return the overview as Markdown; "" of fewer than two tables.
+
+    A cell is the robust balanced accuracy in percent, the mean over seeds, bold where the 95 % interval (Student's t)
+    of its gain over plain training, paired by seed, leaves out 0. Of a defence that every table has with two seeds or
+    more, the last two columns are gain and cost averaged over the tables of each seed, with half the 95 % interval
+    over seeds.
+    """
+    if len(tables) < 2:
+        return ""
+    head = ("defence", *tables, "mean gain", "mean cost")
+    rows = [
+        (name, *(_cell(name, found) for found in tables.values()), *_averages(name, tables))
+        for name in DEFENCES
+        if any(one["defence"] == name for found in tables.values() for one in found)
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
+
+
+def differences(name: str, found: Sequence[Record], of: str) -> dict[int, float]:
+    """Return by seed a defence's balanced accuracy less that of plain training; `of` is "robust" or "test"."""
+    plain = {one["seed"]: one[of]["balanced"] for one in found if one["defence"] == PLAIN}
+    return {
+        one["seed"]: one[of]["balanced"] - plain[one["seed"]]
+        for one in found
+        if one["defence"] == name and one["seed"] in plain
+    }
+
+
+def _cell(name: str, found: Sequence[Record]) -> str:
+    robust = [one["robust"]["balanced"] for one in found if one["defence"] == name]
+    if not robust:
+        return ""
+    gain = Spread.of(list(differences(name, found, "robust").values()))
+    text = f"{100 * fmean(robust):.1f}"
+    apart = gain is not None and gain.low is not None and (gain.low > 0 or (gain.high or 0) < 0)
+    return f"**{text}**" if apart and name != PLAIN else text
+
+
+def _averages(name: str, tables: Tables) -> Iterator[str]:
+    for of, sign in (("robust", 1), ("test", -1)):
+        apart = [differences(name, found, of) for found in tables.values()]
+        seeds = set.intersection(*(set(one) for one in apart))
+        spread = Spread.of([sign * fmean(one[seed] for one in apart) for seed in sorted(seeds)])
+        if name == PLAIN or spread is None or spread.high is None:
+            yield ""
+        else:
+            yield f"{100 * spread.mean:.1f} ({100 * (spread.high - spread.mean):.1f})"
