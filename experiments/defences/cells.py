@@ -103,6 +103,13 @@ DEFENCES: Mapping[str, Defence] = {
     "rectifier": learned("rectifier"),
     "APE-GAN": learned("ape-gan"),
     "smoothing": at_prediction("smoothing(sigma=0.12)"),
+    "Gaussian noise, smoothing": Defence(
+        1.0,
+        {
+            "training__augmentations": ["noise(deviation=0.12)"],
+            "model__defence": "smoothing(sigma=0.12)",
+        },
+    ),
     "free": recipe("free(epsilon='{epsilon}', replays=4)", 4.0),
     "free, 8 replays": recipe("free(epsilon='{epsilon}', replays=8)", 8.0),
     "fast FGSM": recipe("fgsm(epsilon='{epsilon}', random_start=True, share=1.0)", 2.0),

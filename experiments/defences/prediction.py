@@ -2,9 +2,9 @@
 
     python experiments/defences/prediction.py
 
-MobileNetV2, one grey image of 28 x 28 pixels at a time, one thread: the processor's time of the network behind a
-defence over that of the network alone, called in turn in one process; the median of all turns. It depends on the
-machine little, and on the weights not at all: learned defences are fitted with one step. Written to
+The networks of the table, one grey image of 28 x 28 pixels at a time, one thread: the processor's time of the network
+behind a defence over that of the network alone, called in turn in one process; the median of all turns. It depends on
+the machine little, and on the weights not at all: learned defences are fitted with one step. Written to
 ``results/prediction.json``; defences that it has are not timed again.
 """
 
@@ -13,6 +13,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,40 +22,56 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from cells import DEFENCES, transformation
+from cells import DEFENCES, NETWORKS, transformation
 
 from fedrobust.config import Experiment
 from fedrobust.config.model_parts import prediction_defence_of
 from fedrobust.defences.contract import is_learned
 from fedrobust.defences.fitting import Fitting
-from fedrobust.models.classifier import build_classifier
+from fedrobust.models.classifier import Classifier, build_classifier
 
 FILE = Path(__file__).parent / "results" / "prediction.json"
 SHAPE = (28, 28, 1)
+SIZE = 32
+"""Side of the images inside of a network that does not say it."""
 TURNS, CALLS = 9, 20
 
 
-def costs() -> dict[str, float]:
-    """Return the costs known so far, by spec."""
-    found: dict[str, float] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+def costs() -> dict[str, dict[str, float]]:
+    """Return the costs known so far, by network and by spec."""
+    found: dict[str, dict[str, float]] = (
+        json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    )
     return found
 
 
 def wanted() -> list[str]:
-    """Return the specs of all prediction-time defences of the table."""
-    return [spec for one in DEFENCES.values() if (spec := transformation(one))]
+    """Return the specs of all prediction-time defences of the table, each once."""
+    return list(dict.fromkeys(spec for one in DEFENCES.values() if (spec := transformation(one))))
 
 
 def main() -> None:
     import tensorflow as tf
 
     known = costs()
-    left = [spec for spec in wanted() if spec not in known]
-    if not left:
-        return
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    classifier = build_classifier("mobilenetv2", native=SHAPE, classes=2, image_size=32)
+    for network, one in NETWORKS.items():
+        left = [spec for spec in wanted() if spec not in known.get(network, {})]
+        if not left:
+            continue
+        size = one.settings.get("model__image_size", SIZE)
+        for spec, cost in timed(build_classifier(network, native=SHAPE, classes=2, image_size=size), left):
+            known.setdefault(network, {})[spec] = cost
+            print(f"{network} {spec}: {cost:.2f} predictions of the network alone", flush=True)
+            FILE.parent.mkdir(exist_ok=True)
+            FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def timed(classifier: Classifier, specs: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Yield each defence's spec with what a prediction behind it costs, in those of the network alone."""
+    import tensorflow as tf
+
     weights = classifier.initial_weights()
     image = np.random.default_rng(0).random((1, *SHAPE), np.float32)
 
@@ -64,7 +81,7 @@ def main() -> None:
         return lambda: _seconds(lambda: bare(tf.constant(image)))
 
     alone = predictor(classifier.deployable(weights))
-    for spec in left:
+    for spec in specs:
         defence = prediction_defence_of(Experiment.of(model__defence=spec).model)
         assert defence is not None
         if is_learned(defence):
@@ -73,10 +90,7 @@ def main() -> None:
             defence = replace(defence, steps=1).fitted(fitting)  # type: ignore[type-var]
         behind = predictor(classifier.with_defence(defence).deployable(weights))
         ratios = [2 * behind() / (alone() + alone()) for _ in range(TURNS)]
-        known[spec] = round(statistics.median(ratios), 3)
-        print(f"{spec}: {known[spec]:.2f} predictions of the network alone", flush=True)
-        FILE.parent.mkdir(exist_ok=True)
-        FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        yield spec, round(statistics.median(ratios), 3)
 
 
 def _flat(images: Any) -> Any:

@@ -167,16 +167,16 @@ def row(name: str, found: Sequence[Record], control: dict[int, Record]) -> tuple
         _spread(paired, lambda two: two[1]["test"]["balanced"] - two[0]["test"]["balanced"]),
         ", ".join(dict.fromkeys(one["verdict"] for one in found)),
         f"{DEFENCES[name].passes:g}",
-        _prediction(name),
+        _prediction(name, found[0]["network"]),
         f"{sum(one['training-seconds'] for one in found) / len(found):.0f}",
         str(len(found)),
     )
 
 
-def _prediction(name: str) -> str:
+def _prediction(name: str, network: str) -> str:
     """Return what an answer costs in those of the network alone; a recipe's is the same network."""
     spec = transformation(DEFENCES[name])
-    cost = costs().get(spec) if spec else 1.0
+    cost = costs().get(network, {}).get(spec) if spec else 1.0
     return "" if cost is None else f"{cost:.2g}"
 
 

@@ -85,6 +85,7 @@ def test_a_cell_with_a_record_of_its_settings_is_not_run_again(table, monkeypatc
 def record(defence, seed, clean, robust):
     scores = {"low": None, "high": None, "worst-class": robust - 0.1, "auc": 0.9}
     return {
+        "network": "edge-cnn",
         "defence": defence,
         "seed": seed,
         "test": {**scores, "balanced": clean},
@@ -141,9 +142,11 @@ def test_a_table_of_one_defence_has_no_picture_and_of_two_it_has_their_names(tab
 
 
 def test_every_prediction_time_defence_is_timed_and_a_recipe_costs_one_prediction(table, monkeypatch):
-    monkeypatch.setattr(table.write, "costs", lambda: {"jpeg(quality=75)": 1.234})
+    monkeypatch.setattr(table.write, "costs", lambda: {"edge-cnn": {"jpeg(quality=75)": 1.234}})
     assert set(table.prediction.wanted()) >= {"jpeg(quality=75)", "total-variation", "ape-gan"}
-    assert [table.write._prediction(name) for name in ("PGD", "JPEG", "median")] == ["1", "1.2", ""]
+    shown = [table.write._prediction(name, "edge-cnn") for name in ("PGD", "JPEG", "median")]
+    assert shown == ["1", "1.2", ""]
+    assert table.write._prediction("JPEG", "mobilenetv2") == ""
 
 
 def test_the_overview_averages_gain_and_cost_over_the_tables_of_each_seed(table):
