@@ -61,7 +61,7 @@ class Defence:
 
     Attributes:
         passes: forward and backward passes of a step, in those of plain training, for the order of the cells.
-        settings: what it changes in the study; ``{epsilon}`` stands for the table's.
+        settings: what it changes in the study; ``{epsilon}`` stands for the table's, ``{loss}`` for the study's loss.
     """
 
     passes: float
@@ -92,7 +92,7 @@ AROUND = "{}(recipe='pgd(epsilon=\"{{epsilon}}\", steps=3, warmup=0.3)'{})"
 
 DEFENCES: Mapping[str, Defence] = {
     PLAIN: Defence(1.0),
-    "label smoothing": Defence(1.0, {"training__loss": "cross-entropy(label_smoothing=0.1)"}),
+    "label smoothing": Defence(1.0, {"training__loss": "{loss}(label_smoothing=0.1)"}),
     "Gaussian noise": Defence(1.0, {"training__augmentations": ["noise(deviation=0.1)"]}),
     "corruptions": Defence(1.0, {"training__augmentations": ["noise", "blur", "contrast", "jpeg"]}),
     "JPEG": at_prediction("jpeg(quality=75)"),
@@ -200,7 +200,10 @@ def experiment(place: Place, protocol: Protocol, experiments: Path) -> Experimen
         "output__report": False,
         **network.settings,
         **protocol.changes,
-        **{key: _filled(value, protocol) for key, value in DEFENCES[place.defence].settings.items()},
+        **{
+            key: _filled(value, protocol.epsilon, base.training.loss)
+            for key, value in DEFENCES[place.defence].settings.items()
+        },
     }
     study = base.changed((), name="defences", seed=place.seed, **settings)
     return centralized(study) if place.division == "central" else study
@@ -211,8 +214,8 @@ def transformation(defence: Defence) -> str:
     return str(defence.settings.get("model__defence", "")).removesuffix(FITTED)
 
 
-def _filled(value: Any, protocol: Protocol) -> Any:
-    return value.format(epsilon=protocol.epsilon) if isinstance(value, str) else value
+def _filled(value: Any, epsilon: str, loss: str) -> Any:
+    return value.format(epsilon=epsilon, loss=loss) if isinstance(value, str) else value
 
 
 def places(

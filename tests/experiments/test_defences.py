@@ -66,6 +66,15 @@ def test_a_network_changes_the_study_and_its_rounds(table):
     assert study("breastmnist", seven).federation.rounds == 7
 
 
+def test_label_smoothing_keeps_the_loss_of_the_study(table):
+    def loss(data):
+        place = table.cells.Place(data, "iid", "label smoothing", 0)
+        return table.cells.experiment(place, table.cells.Protocol(), HERE.parent).training.loss
+
+    assert loss("dermamnist_rebuilt.npz") == "balanced-softmax(label_smoothing=0.1)"
+    assert loss("breastmnist") == "cross-entropy(label_smoothing=0.1)"
+
+
 def test_a_cell_with_a_record_of_its_settings_is_not_run_again(table, monkeypatch):
     wanted = table.cells.cells(
         table.cells.places(["breastmnist"], ["iid"], ["plain", "PGD"], (0, 1)),
