@@ -15,6 +15,7 @@ from fedrobust.defences.contract import is_learned, is_vote
 from fedrobust.defences.fitting import Fitting
 from fedrobust.defences.jpeg import JPEG, cosines, quantisation_steps
 from fedrobust.defences.median import Median
+from fedrobust.defences.median_network import median_network, median_of
 from fedrobust.defences.total_variation import TotalVariation, differences, divergence
 from fedrobust.edge.export import export
 from fedrobust.edge.interpreter import Interpreter
@@ -111,6 +112,52 @@ def test_the_median_is_that_of_scipy(size, channels):
     images = pictures(2, 20, 15, channels)
     expected = median_filter(images, size=(1, size, size, 1), mode="nearest")
     np.testing.assert_array_equal(np.asarray(Median(size=size)(images)), expected)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_the_saved_median_answers_to_the_bit_as_the_one_that_attacks_differentiate(size):
+    images = pictures(3, 20, 15, 3)
+    inputs = keras.Input(images.shape[1:])
+    saved = keras.Model(inputs, Median(size=size)(inputs))
+    np.testing.assert_array_equal(np.asarray(saved(images)), np.asarray(Median(size=size)(images)))
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_the_gradient_of_the_median_is_that_of_the_pixel_that_is_the_median(size):
+    images = np.random.default_rng(0).random((2, 9, 8, 1), np.float32)
+    with tf.GradientTape() as tape:
+        shown = tf.constant(images)
+        tape.watch(shown)
+        total = tf.reduce_sum(Median(size=size)(shown))
+    # No two pixels are equal: a pixel counts as often as it is the median of a neighbourhood.
+    medians = median_filter(images, size=(1, size, size, 1), mode="nearest")
+    counts = (images[:, :, :, None, None] == medians[:, None, None, :, :]).sum(axis=(3, 4))
+    np.testing.assert_array_equal(np.asarray(tape.gradient(total, shown))[..., 0], counts[..., 0])
+
+
+def test_the_gradient_of_the_median_of_a_flat_image_is_that_of_each_pixel_itself():
+    with tf.GradientTape() as tape:
+        flat = tf.fill((1, 6, 6, 1), 0.5)
+        tape.watch(flat)
+        second = Median()(flat)[0, 2, 3, 0]
+    assert np.argwhere(np.asarray(tape.gradient(second, flat))).tolist() == [[0, 2, 3, 0]]
+
+
+def test_a_median_of_nine_is_found_whatever_their_order():
+    # The 0-1 principle (Knuth, volume 3, section 5.3.4, theorem Z): it is enough to try zeros and ones.
+    zeros_and_ones = ((np.arange(2**9)[:, None] >> np.arange(9)) & 1).astype(np.float32)
+    found = median_of(list(zeros_and_ones.T))
+    np.testing.assert_array_equal(np.asarray(found), np.median(zeros_and_ones, axis=1))
+    assert (len(median_network(9)), len(median_network(25))) == (22, 113)
+
+
+def test_a_median_is_exported_with_integers_alone(tmp_path):
+    classifier = build_classifier("edge-cnn(width=8)", native=(28, 28, 1), classes=2, image_size=28)
+    model = classifier.with_defence(Median()).deployable(classifier.initial_weights())
+    images = pictures(40)
+    file = export(model, tmp_path, ["int8"], images)["int8"]
+    logits = np.asarray(model(images, training=False))
+    assert np.abs(Interpreter.open(file).logits(images) - logits).max() < 0.1 * np.abs(logits).max()
 
 
 def test_divergence_is_minus_the_adjoint_of_differences():
