@@ -31,13 +31,20 @@ def overview(tables: Tables) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
-def differences(name: str, found: Sequence[Record], of: str) -> dict[int, float]:
-    """Return by seed a defence's balanced accuracy less that of plain training; `of` is "robust" or "test"."""
-    plain = {one["seed"]: one[of]["balanced"] for one in found if one["defence"] == PLAIN}
+def differences(name: str, other: str, found: Sequence[Record], of: str) -> list[float]:
+    """Return a defence's balanced accuracy less that of another one, of each seed that both have; none of the same.
+
+    `of` is "robust" or "test".
+    """
+    return list(_by_seed(name, other, found, of).values()) if name != other else []
+
+
+def _by_seed(name: str, other: str, found: Sequence[Record], of: str) -> dict[int, float]:
+    those = {one["seed"]: one[of]["balanced"] for one in found if one["defence"] == other}
     return {
-        one["seed"]: one[of]["balanced"] - plain[one["seed"]]
+        one["seed"]: one[of]["balanced"] - those[one["seed"]]
         for one in found
-        if one["defence"] == name and one["seed"] in plain
+        if one["defence"] == name and one["seed"] in those
     }
 
 
@@ -45,15 +52,15 @@ def _cell(name: str, found: Sequence[Record]) -> str:
     robust = [one["robust"]["balanced"] for one in found if one["defence"] == name]
     if not robust:
         return ""
-    gain = Spread.of(list(differences(name, found, "robust").values()))
+    gain = Spread.of(differences(name, PLAIN, found, "robust"))
     text = f"{100 * fmean(robust):.1f}"
     apart = gain is not None and gain.low is not None and (gain.low > 0 or (gain.high or 0) < 0)
-    return f"**{text}**" if apart and name != PLAIN else text
+    return f"**{text}**" if apart else text
 
 
 def _averages(name: str, tables: Tables) -> Iterator[str]:
     for of, sign in (("robust", 1), ("test", -1)):
-        apart = [differences(name, found, of) for found in tables.values()]
+        apart = [_by_seed(name, PLAIN, found, of) for found in tables.values()]
         seeds = set.intersection(*(set(one) for one in apart))
         spread = Spread.of([sign * fmean(one[seed] for one in apart) for seed in sorted(seeds)])
         if name == PLAIN or spread is None or spread.high is None:

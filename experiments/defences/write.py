@@ -5,22 +5,24 @@ python experiments/defences/write.py
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cells import DEFENCES, DIVISIONS, NETWORKS, PLAIN, STUDIES, transformation
-from overview import overview
+from overview import differences, overview
 from prediction import costs
 from records import Record, read
 
 from fedrobust.figures.of_audited import Point, figure_of, points
 from fedrobust.figures.write import write
 from fedrobust.sweeps.spread import Spread
+
+REFERENCE = "PGD"
+"""The defence that others stand beside, too."""
 
 PAGE = Path(__file__).parent / "RESULTS.md"
 
@@ -29,12 +31,13 @@ INTRODUCTION = """# Defences
 Written by `python experiments/defences/run.py` from the records of its runs. Balanced accuracy in percent: on all clean
 test images; on the audited ones, clean and under every attack of the audit (robust), and of the worst class under it.
 With one seed the brackets hold the 95 % interval over images, with more half the 95 % interval of the mean over seeds.
-"Gain" is robust less that of plain training of the same rounds and seed, "cost" the clean balanced accuracy that is
-lost against it; both paired by seed. "Passes" are forward and backward passes of a training step, "prediction" the
-processor's time of an answer, both in those of plain training. Seconds are those of the rounds, on a machine with other
-work. In the pictures no other defence is better in both accuracies than a blue one. In the overviews are robust
-balanced accuracies, bold where the 95 % interval over seeds of the gain leaves out 0, and gain and cost averaged over
-the tables of each seed, of defences that all of them have with two seeds or more."""
+"Gain" is robust less that of plain training of the same rounds and seed, "beside PGD" less that of PGD with three
+steps, "cost" the clean balanced accuracy that is lost against plain training; all paired by seed. "Passes" are forward
+and backward passes of a training step, "prediction" the processor's time of an answer, both in those of plain training.
+Seconds are those of the rounds, on a machine with other work. In the pictures no other defence is better in both
+accuracies than a blue one. In the overviews are robust balanced accuracies, bold where the 95 % interval over seeds of
+the gain leaves out 0, and gain and cost averaged over the tables of each seed, of defences that all of them have with
+two seeds or more."""
 
 HEAD = (
     "defence",
@@ -43,6 +46,7 @@ HEAD = (
     "robust",
     "worst class",
     "gain",
+    "beside PGD",
     "cost",
     "verdicts",
     "passes",
@@ -145,26 +149,22 @@ def _protocol(one: Record) -> str:
 
 def table(found: Sequence[Record]) -> str:
     """Return the table of a data set, division and protocol."""
-    control = {one["seed"]: one for one in found if one["defence"] == PLAIN}
-    rows = [
-        row(name, [one for one in found if one["defence"] == name], control)
-        for name in DEFENCES
-        if any(one["defence"] == name for one in found)
-    ]
+    rows = [row(name, found) for name in DEFENCES if any(one["defence"] == name for one in found)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (HEAD, ["---"] * len(HEAD), *rows))
 
 
-def row(name: str, found: Sequence[Record], control: dict[int, Record]) -> tuple[str, ...]:
-    """Return the row of one defence."""
-    paired = [(one, control[one["seed"]]) for one in found if one["seed"] in control and name != PLAIN]
+def row(name: str, among: Sequence[Record]) -> tuple[str, ...]:
+    """Return the row of one defence; `among` are the records of its table."""
+    found = [one for one in among if one["defence"] == name]
     return (
         name,
         _score(found, "test"),
         _score(found, "clean"),
         _score(found, "robust"),
-        _spread(found, lambda one: one["robust"]["worst-class"]),
-        _spread(paired, lambda two: two[0]["robust"]["balanced"] - two[1]["robust"]["balanced"]),
-        _spread(paired, lambda two: two[1]["test"]["balanced"] - two[0]["test"]["balanced"]),
+        _spread([one["robust"]["worst-class"] for one in found]),
+        _spread(differences(name, PLAIN, among, "robust")),
+        _spread(differences(name, REFERENCE, among, "robust")),
+        _spread(differences(PLAIN, name, among, "test")),
         ", ".join(dict.fromkeys(one["verdict"] for one in found)),
         f"{DEFENCES[name].passes:g}",
         _prediction(name, found[0]["network"]),
@@ -182,7 +182,7 @@ def _prediction(name: str, network: str) -> str:
 
 def _score(found: Sequence[Record], of: str) -> str:
     if len(found) > 1:
-        return _spread(found, lambda one: one[of]["balanced"])
+        return _spread([one[of]["balanced"] for one in found])
     scores = found[0][of]
     limits = (
         f" ({_percent(scores['low'])} to {_percent(scores['high'])})" if scores["low"] is not None else ""
@@ -190,9 +190,8 @@ def _score(found: Sequence[Record], of: str) -> str:
     return f"{_percent(scores['balanced'])}{limits}"
 
 
-def _spread(found: Iterable[Any], value: Callable[[Any], float | None]) -> str:
-    values = [each for one in found if (each := value(one)) is not None]
-    spread = Spread.of(values)
+def _spread(values: Iterable[float | None]) -> str:
+    spread = Spread.of([value for value in values if value is not None])
     if spread is None:
         return ""
     half = "" if spread.high is None else f" ({_percent(spread.high - spread.mean)})"

@@ -118,8 +118,13 @@ def test_gain_and_cost_are_paired_by_seed(table):
     assert (shown["gain"], shown["cost"]) == ("30.0 (0.0)", "5.0 (0.0)"), "the third seed has no control"
     assert (shown["seeds"], shown["seconds"], shown["passes"]) == ("3", "20", "4")
     assert (plain[0], plain[1].split(" ")[0]) == ("plain", "85.0")
-    alone = dict(zip(header, table.write.row("PGD", found[2:3], {0: found[0]}), strict=True))
-    assert alone["robust"] == "35.0"
+    assert shown["beside PGD"] == "", "it is PGD"
+    fgsm = [record("fast FGSM", 0, 0.8, 0.30), record("fast FGSM", 1, 0.8, 0.44)]
+    beside = dict(zip(header, table.write.row("fast FGSM", [*found, *fgsm]), strict=True))
+    # Differences of -5 and -1 points: half the range, 2, by Student's t of one degree of freedom, 12.706.
+    assert beside["beside PGD"] == "-3.0 (25.4)"
+    alone = dict(zip(header, table.write.row("PGD", [found[0], found[2]]), strict=True))
+    assert (alone["robust"], alone["gain"]) == ("35.0", "30.0")
 
 
 def test_records_of_other_protocols_are_kept_apart(table):
