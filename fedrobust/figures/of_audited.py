@@ -109,8 +109,13 @@ def _box(name: str, side: str, x: float, y: float) -> Box:
 
 
 def _outside(box: Box) -> float:
-    """Return the area of a box that lies left of the field or below it, where the scales are."""
-    return (box[2] - box[0]) * max(0.0, box[3] - HEIGHT) + max(0.0, -box[0]) * (box[3] - box[1])
+    """Return the area of a box that lies left or right of the field or below it.
+
+    The scales are at the left and below; at the right the picture ends where a name does in one font, and cuts off its
+    last letter in a wider one.
+    """
+    beside = max(0.0, -box[0]) + max(0.0, box[2] - WIDTH)
+    return (box[2] - box[0]) * max(0.0, box[3] - HEIGHT) + beside * (box[3] - box[1])
 
 
 def _shared(one: Box, other: Box) -> float:

@@ -22,6 +22,12 @@ def test_names_of_dots_that_lie_together_stand_on_different_sides():
     assert found[3]["side"] == "above right", "at the bottom: clear of the scale"
 
 
+def test_a_name_at_the_right_edge_stands_within_the_field():
+    found = points([("at the right edge of the field", 0.899, 0.5, 1), ("left", 0.85, 0.1, 1)])
+    assert found[0]["side"] == "left"
+    assert found[0]["label"] == "at the right edge of the field"
+
+
 def test_a_name_without_room_is_left_out_unless_it_is_on_the_front():
     crowd = [(f"a long name, number {place}", 0.85 + 1e-6 * place, 0.5, 1) for place in range(12)]
     found = points([*crowd, ("best", 0.85, 0.52, 1)])
