@@ -1,4 +1,4 @@
-"""The overview of a network: what each defence keeps in every table of it, and on average over the tables."""
+"""The overview of a network and division: what each defence keeps on every data set, and on average over them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
@@ -9,7 +9,7 @@ from records import Record
 from fedrobust.sweeps.spread import Spread
 
 Tables = Mapping[str, Sequence[Record]]
-"""The records of each table by its title; all of one network."""
+"""The records of each table by its title; all of one network and division."""
 
 
 def overview(tables: Tables) -> str:

@@ -127,18 +127,18 @@ def page(pictures: Mapping[str, str] = MappingProxyType({})) -> str:
 
 
 def overviews() -> Iterator[str]:
-    """Yield a heading and the overview of each network that has two tables or more."""
+    """Yield a heading and the overview of each network and division that has the tables of two data sets or more."""
     for network in NETWORKS:
-        titles: dict[str, list[Record]] = {}
-        for data in STUDIES:
-            for division in DIVISIONS:
+        for division in DIVISIONS:
+            titles: dict[str, list[Record]] = {}
+            for data in STUDIES:
                 for one in read(data):
                     if (one["network"], one["division"]) == (network, division):
-                        name = f"{data.removesuffix('.npz').removesuffix('_rebuilt')}, {division}, {one['effort']}"
-                        titles.setdefault(name, []).append(one)
-        if text := overview(titles):
-            yield f"## Overview: {network}"
-            yield text
+                        title = f"{data.removesuffix('.npz').removesuffix('_rebuilt')}, {one['effort']}"
+                        titles.setdefault(title, []).append(one)
+            if text := overview(titles):
+                yield f"## Overview: {network}, {division}"
+                yield text
 
 
 def _protocol(one: Record) -> str:
