@@ -60,7 +60,8 @@ class Defence:
     """A defence as it stands in the table.
 
     Attributes:
-        passes: forward and backward passes of a step, in those of plain training, for the order of the cells.
+        passes: forward and backward passes for a batch in a round, in those of plain training, for the order of the
+            cells.
         settings: what it changes in the study; ``{epsilon}`` stands for the table's, ``{loss}`` for the study's loss.
     """
 
@@ -71,6 +72,11 @@ class Defence:
 def recipe(spec: str, passes: float, **more: Any) -> Defence:
     """Return the defence that is a training recipe."""
     return Defence(passes, {"training__recipe": spec, **more})
+
+
+def longer(defence: Defence, epochs: int) -> Defence:
+    """Return the defence with more local epochs in each round."""
+    return Defence(defence.passes * epochs, {**defence.settings, "training__epochs": epochs})
 
 
 def at_prediction(spec: str) -> Defence:
@@ -90,8 +96,12 @@ STEPS = "{}(epsilon='{{epsilon}}', steps=3, warmup=0.3)"
 AROUND = "{}(recipe='pgd(epsilon=\"{{epsilon}}\", steps=3, warmup=0.3)'{})"
 """What recipes with an attack of several steps have in common, so that they differ in their loss alone."""
 
+SINGLE_STEP = recipe("fgsm(epsilon='{epsilon}', random_start=True, share=1.0)", 2.0)
+THREE_STEPS = recipe(STEPS.format("pgd"), 4.0)
+
 DEFENCES: Mapping[str, Defence] = {
     PLAIN: Defence(1.0),
+    "plain, 4 epochs": longer(Defence(1.0), 4),
     "label smoothing": Defence(1.0, {"training__loss": "{loss}(label_smoothing=0.1)"}),
     "Gaussian noise": Defence(1.0, {"training__augmentations": ["noise(deviation=0.1)"]}),
     "corruptions": Defence(1.0, {"training__augmentations": ["noise", "blur", "contrast", "jpeg"]}),
@@ -112,18 +122,20 @@ DEFENCES: Mapping[str, Defence] = {
     ),
     "free": recipe("free(epsilon='{epsilon}', replays=4)", 4.0),
     "free, 8 replays": recipe("free(epsilon='{epsilon}', replays=8)", 8.0),
-    "fast FGSM": recipe("fgsm(epsilon='{epsilon}', random_start=True, share=1.0)", 2.0),
+    "fast FGSM": SINGLE_STEP,
+    "fast FGSM, 2 epochs": longer(SINGLE_STEP, 2),
     "FGSM at 0.001": recipe("fgsm(epsilon=0.001, share=1.0)", 2.0),
     "GradAlign": recipe("grad-align(epsilon='{epsilon}')", 5.3),
     "GAN trainer": recipe("gan-trainer(epsilon='{epsilon}')", 4.0),
     "gradient penalty": recipe("gradient-penalty(weight=0.001)", 3.3),
-    "PGD": recipe(STEPS.format("pgd"), 4.0),
+    "PGD": THREE_STEPS,
     "MART": recipe(STEPS.format("mart"), 5.0),
     "AdvProp": recipe(AROUND.format("advprop", ""), 5.0),
     "AWP (PGD)": recipe(AROUND.format("awp", ""), 5.0),
     "AWP (PGD), gamma 0.001": recipe(AROUND.format("awp", ", gamma=0.001"), 5.0),
     "logit pairing": recipe(STEPS.format("logit-pairing"), 5.0),
     "TRADES": recipe("trades(epsilon='{epsilon}', steps=3, warmup=0.3, beta=3.0)", 5.3),
+    "PGD, 4 epochs": longer(THREE_STEPS, 4),
     "PGD, 5 steps": recipe("pgd(epsilon='{epsilon}', steps=5, warmup=0.5)", 6.0),
     "PGD, 7 steps": recipe("pgd(epsilon='{epsilon}', steps=7, warmup=0.3)", 8.0),
     "PGD, 5 steps, no warm-up": recipe("pgd(epsilon='{epsilon}', steps=5)", 6.0),

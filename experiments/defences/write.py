@@ -33,11 +33,11 @@ test images; on the audited ones, clean and under every attack of the audit (rob
 With one seed the brackets hold the 95 % interval over images, with more half the 95 % interval of the mean over seeds.
 "Gain" is robust less that of plain training of the same rounds and seed, "beside PGD" less that of PGD with three
 steps, "cost" the clean balanced accuracy that is lost against plain training; all paired by seed. "Passes" are forward
-and backward passes of a training step, "prediction" the processor's time of an answer, both in those of plain training.
-Seconds are those of the rounds, on a machine with other work. In the pictures no other defence is better in both
-accuracies than a blue one. In the overviews are robust balanced accuracies, bold where the 95 % interval over seeds of
-the gain leaves out 0, and gain and cost averaged over the tables of each seed, of defences that all of them have with
-two seeds or more."""
+and backward passes for a batch in a round, "prediction" the processor's time of an answer, both in those of plain
+training of one local epoch. Seconds are those of the rounds, on a machine with other work. In the pictures no other
+defence is better in both accuracies than a blue one. In the overviews are robust balanced accuracies, bold where the
+95 % interval over seeds of the gain leaves out 0, and gain and cost averaged over the tables of each seed, of defences
+that all of them have with two seeds or more."""
 
 HEAD = (
     "defence",
@@ -90,7 +90,9 @@ def draw(tables: Mapping[str, tuple[str, Sequence[Point]]], folder: Path) -> dic
         folder: of the pictures.
     """
     drawn = {
-        name: figure_of(name, *what, "passes of a step") for name, what in tables.items() if len(what[1]) > 1
+        name: figure_of(name, *what, "passes for a batch")
+        for name, what in tables.items()
+        if len(what[1]) > 1
     }
     write(drawn.values(), folder, ("svg",))
     return {name: f"{folder.name}/{name}.svg" for name in drawn}

@@ -66,6 +66,16 @@ def test_a_network_changes_the_study_and_its_rounds(table):
     assert study("breastmnist", seven).federation.rounds == 7
 
 
+def test_a_longer_defence_has_the_epochs_in_its_study_and_in_its_passes(table):
+    def of(defence):
+        place = table.cells.Place("breastmnist", "iid", defence, 0)
+        return table.cells.experiment(place, table.cells.Protocol(), HERE.parent).training
+
+    for name, short, epochs in (("PGD, 4 epochs", "PGD", 4), ("fast FGSM, 2 epochs", "fast FGSM", 2)):
+        assert (of(name).recipe, of(name).epochs, of(short).epochs) == (of(short).recipe, epochs, 1)
+        assert table.cells.DEFENCES[name].passes == epochs * table.cells.DEFENCES[short].passes
+
+
 def test_label_smoothing_keeps_the_loss_of_the_study(table):
     def loss(data):
         place = table.cells.Place(data, "iid", "label smoothing", 0)
