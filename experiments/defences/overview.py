@@ -16,9 +16,8 @@ def overview(tables: Tables) -> str:
     """Return the overview as Markdown; "" of fewer than two tables.
 
     A cell is the robust balanced accuracy in percent, the mean over seeds, bold where the 95 % interval (Student's t)
-    of its gain over plain training, paired by seed, leaves out 0. Of a defence that every table has with two seeds or
-    more, the last two columns are gain and cost averaged over the tables of each seed, with half the 95 % interval
-    over seeds.
+    of its gain over plain training, paired by seed, leaves out 0. Of a defence that every table has, the last two
+    columns are gain and cost averaged over the tables of each seed, with two seeds or more half their 95 % interval.
     """
     if len(tables) < 2:
         return ""
@@ -63,7 +62,8 @@ def _averages(name: str, tables: Tables) -> Iterator[str]:
         apart = [_by_seed(name, PLAIN, found, of) for found in tables.values()]
         seeds = set.intersection(*(set(one) for one in apart))
         spread = Spread.of([sign * fmean(one[seed] for one in apart) for seed in sorted(seeds)])
-        if name == PLAIN or spread is None or spread.high is None:
+        if name == PLAIN or spread is None:
             yield ""
         else:
-            yield f"{100 * spread.mean:.1f} ({100 * (spread.high - spread.mean):.1f})"
+            half = "" if spread.high is None else f" ({100 * (spread.high - spread.mean):.1f})"
+            yield f"{100 * spread.mean:.1f}{half}"

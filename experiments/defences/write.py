@@ -19,6 +19,7 @@ from records import Record, read
 
 from fedrobust.figures.of_audited import Point, figure_of, points
 from fedrobust.figures.write import write
+from fedrobust.sweeps.ranks import holm, paired
 from fedrobust.sweeps.spread import Spread
 
 REFERENCE = "PGD"
@@ -32,12 +33,13 @@ Written by `python experiments/defences/run.py` from the records of its runs. Ba
 test images; on the audited ones, clean and under every attack of the audit (robust), and of the worst class under it.
 With one seed the brackets hold the 95 % interval over images, with more half the 95 % interval of the mean over seeds.
 "Gain" is robust less that of plain training of the same rounds and seed, "beside PGD" less that of PGD with three
-steps, "cost" the clean balanced accuracy that is lost against plain training; all paired by seed. "Passes" are forward
-and backward passes for a batch in a round, "prediction" the processor's time of an answer, both in those of plain
-training of one local epoch. Seconds are those of the rounds, on a machine with other work. In the pictures no other
-defence is better in both accuracies than a blue one. In the overviews are robust balanced accuracies, bold where the
-95 % interval over seeds of the gain leaves out 0, and gain and cost averaged over the tables of each seed, of defences
-that all of them have with two seeds or more."""
+steps, "cost" the clean balanced accuracy that is lost against plain training; all paired by seed. "p" is that of the
+paired t test of the gain, with three seeds or more, after Holm's correction for the number of defences in the table.
+"Passes" are forward and backward passes for a batch in a round, "prediction" the processor's time of an answer, both in
+those of plain training of one local epoch. Seconds are those of the rounds, on a machine with other work. In the
+pictures no other defence is better in both accuracies than a blue one. In the overviews are robust balanced accuracies,
+bold where the 95 % interval over seeds of the gain leaves out 0, which is not corrected for the number of defences, and
+gain and cost averaged over the tables of each seed that all of them have."""
 
 HEAD = (
     "defence",
@@ -46,6 +48,7 @@ HEAD = (
     "robust",
     "worst class",
     "gain",
+    "p",
     "beside PGD",
     "cost",
     "verdicts",
@@ -151,12 +154,27 @@ def _protocol(one: Record) -> str:
 
 def table(found: Sequence[Record]) -> str:
     """Return the table of a data set, division and protocol."""
-    rows = [row(name, found) for name in DEFENCES if any(one["defence"] == name for one in found)]
+    tested = significance(found)
+    rows = [row(name, found, tested) for name in DEFENCES if any(one["defence"] == name for one in found)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (HEAD, ["---"] * len(HEAD), *rows))
 
 
-def row(name: str, among: Sequence[Record]) -> tuple[str, ...]:
-    """Return the row of one defence; `among` are the records of its table."""
+def significance(found: Sequence[Record]) -> dict[str, float]:
+    """Return the p of each defence's gain over plain training in a table: paired t test over seeds, Holm's correction.
+
+    A defence with fewer than three seeds beside plain training has none, and does not count in the correction.
+    """
+    robust: dict[str, dict[int, float]] = {}
+    for one in found:
+        robust.setdefault(one["defence"], {})[one["seed"]] = one["robust"]["balanced"]
+    pairs = holm([paired(name, PLAIN, {"": robust}) for name in robust if name != PLAIN])
+    return {pair.rule: pair.adjusted for pair in pairs if pair.adjusted is not None}
+
+
+def row(
+    name: str, among: Sequence[Record], tested: Mapping[str, float] = MappingProxyType({})
+) -> tuple[str, ...]:
+    """Return the row of one defence; `among` are the records of its table, `tested` the p of gains."""
     found = [one for one in among if one["defence"] == name]
     return (
         name,
@@ -165,6 +183,7 @@ def row(name: str, among: Sequence[Record]) -> tuple[str, ...]:
         _score(found, "robust"),
         _spread([one["robust"]["worst-class"] for one in found]),
         _spread(differences(name, PLAIN, among, "robust")),
+        f"{tested[name]:.2g}" if name in tested else "",
         _spread(differences(name, REFERENCE, among, "robust")),
         _spread(differences(PLAIN, name, among, "test")),
         ", ".join(dict.fromkeys(one["verdict"] for one in found)),

@@ -186,8 +186,24 @@ def test_the_overview_averages_gain_and_cost_over_the_tables_of_each_seed(table)
     )
     assert head == ["defence", "breast, iid", "derma, iid", "mean gain", "mean cost"]
     assert plain == ["plain", "5.0", "5.0", "", ""]
-    assert jpeg == ["JPEG", "", "90.0", "", ""], "not in every table, one seed"
+    assert jpeg == ["JPEG", "", "90.0", "", ""], "not in every table"
     # Gains of the seeds: 20 and 25 points; Student's t of one degree of freedom is 12.706.
     assert pgd[3:] == ["22.5 (31.8)", "3.0 (0.0)"]
     assert pgd[1:3] == ["**35.0**", "20.0"], "the second gain has an interval of 15 +- 63.5"
     assert table.overview.overview({"breast, iid": tables["breast, iid"]}) == ""
+    tables["breast, iid"].append(record("JPEG", 0, 0.8, 0.1))
+    jpeg = table.overview.overview(tables).splitlines()[3].split(" | ")
+    assert jpeg[3:] == ["45.0", "5.0 |"], "of one seed, gains of 5 and 85 points, without an interval"
+
+
+def test_the_p_of_gains_is_corrected_for_the_number_of_defences_with_three_seeds(table):
+    plain = [record("plain", seed, 0.9, 0.05) for seed in range(3)]
+    known = plain + [record("PGD", seed, 0.9, 0.05 + gain) for seed, gain in enumerate((0.1, 0.2, 0.3))]
+    known += [record("free", seed, 0.9, 0.05 + gain) for seed, gain in enumerate((0.29, 0.3, 0.31))]
+    known += [record("JPEG", seed, 0.9, 0.5) for seed in range(2)]
+    found = table.write.significance(known)
+    # Of two defences with three seeds the smaller p counts twice. By hand: t = 0.2 / (0.1 / sqrt 3) = 3.46, p = 0.0742.
+    assert found == {"PGD": pytest.approx(0.0742, abs=1e-4), "free": pytest.approx(2 * 3.70e-4, rel=0.01)}
+    head, _, *rows = (line.strip("| ").split(" | ") for line in table.write.table(known).splitlines())
+    shown = {line[0]: line[head.index("p")] for line in rows}
+    assert shown == {"plain": "", "JPEG": "", "free": "0.00074", "PGD": "0.074"}
