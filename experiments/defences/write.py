@@ -19,7 +19,7 @@ from records import Record, read
 
 from fedrobust.figures.of_audited import Point, figure_of, points
 from fedrobust.figures.write import write
-from fedrobust.sweeps.ranks import holm, paired
+from fedrobust.sweeps.paired import holm, paired, text_of_p
 from fedrobust.sweeps.spread import Spread
 
 REFERENCE = "PGD"
@@ -162,7 +162,8 @@ def table(found: Sequence[Record]) -> str:
 def significance(found: Sequence[Record]) -> dict[str, float]:
     """Return the p of each defence's gain over plain training in a table: paired t test over seeds, Holm's correction.
 
-    A defence with fewer than three seeds beside plain training has none, and does not count in the correction.
+    A defence with fewer than three seeds beside plain training, or with the same gain of each, has none, and does not
+    count in the correction.
     """
     robust: dict[str, dict[int, float]] = {}
     for one in found:
@@ -183,7 +184,7 @@ def row(
         _score(found, "robust"),
         _spread([one["robust"]["worst-class"] for one in found]),
         _spread(differences(name, PLAIN, among, "robust")),
-        f"{tested[name]:.2g}" if name in tested else "",
+        text_of_p(tested[name]) if name in tested else "",
         _spread(differences(name, REFERENCE, among, "robust")),
         _spread(differences(PLAIN, name, among, "test")),
         ", ".join(dict.fromkeys(one["verdict"] for one in found)),

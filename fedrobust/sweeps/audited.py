@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.config import Experiment, default
-from fedrobust.sweeps.ranks import Paired, holm, paired
+from fedrobust.sweeps.paired import Paired, holm, paired
 from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import SEED, measured
 from fedrobust.sweeps.spread import Spread

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from fedrobust.runs.forecast import duration
 from fedrobust.sweeps.audited import Audited, AuditedTable, audited_tables, verdicts_of
-from fedrobust.sweeps.ranks import Paired
+from fedrobust.sweeps.paired import Paired, text_of_p
 from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.spread import Spread
 
@@ -137,7 +137,7 @@ def _difference(pair: Paired | None) -> str:
         return "–"
     if pair.low is None or pair.high is None or pair.seeds < LEAST_SEEDS:
         return f"{100 * pair.difference:+.1f}"
-    chance = "" if pair.adjusted is None else f", p {pair.adjusted:.2g}"
+    chance = "" if pair.adjusted is None else f", p {text_of_p(pair.adjusted)}"
     return f"{100 * pair.difference:+.1f} ({100 * pair.low:+.1f} to {100 * pair.high:+.1f}{chance})"
 
 

@@ -8,6 +8,7 @@ from fedrobust.report import html
 from fedrobust.sweeps.audited import ROBUST
 from fedrobust.sweeps.audited_section import HEADS, audited_sections
 from fedrobust.sweeps.heatmaps import facets
+from fedrobust.sweeps.paired import text_of_p
 from fedrobust.sweeps.rank_section import rank_pictures
 from fedrobust.sweeps.results import Results
 from fedrobust.sweeps.row import Row
@@ -65,6 +66,7 @@ def render(rows: Sequence[Row], name: str) -> str:
         verdicts=any(row.verdict for row in rows),
         facets=facets(rows),
         ranks=rank_pictures(rows),
+        text_of_p=text_of_p,
         keys=keys,
         figures=figures_,
         table=[[*(shown(row.settings.get(key, "")) for key in keys)] for row in rows],

@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from fedrobust.config import ConfigError
-from fedrobust.sweeps.ranks import DEFENCE, Paired, Ranks, compared_rules
+from fedrobust.sweeps.paired import Paired
+from fedrobust.sweeps.ranks import DEFENCE, Ranks, compared_rules
 from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import SEED, defence_of, measured
 from fedrobust.sweeps.values import shown

@@ -8,14 +8,14 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fedrobust.config import ConfigError
 from fedrobust.sweeps.over_seeds import SEED, metrics_of
-from fedrobust.sweeps.spread import Spread
+from fedrobust.sweeps.paired import Paired, holm, paired, text_of_p
 
 if TYPE_CHECKING:
     import pandas
@@ -41,31 +41,6 @@ SMALLER_IS_BETTER = (
 
 FEW_SETTINGS, FEW_RULES = 10, 5
 """Below these the p of Friedman's test is rough (Demsar, section 3.2.2)."""
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Two rules on the same seeds, each seed with its mean over the settings that both have.
-
-    Attributes:
-        rule: the one of the better mean rank.
-        other: the other one.
-        seeds: number of pairs.
-        difference: mean over seeds of `rule` minus `other`.
-        low: lower limit of its 95 % interval (Student's t); None with one seed.
-        high: upper limit.
-        p: of the paired t test; None with fewer than three seeds, of which no test is worth its name.
-        adjusted: the same after Holm's correction for all pairs.
-    """
-
-    rule: str
-    other: str
-    seeds: int
-    difference: float
-    low: float | None
-    high: float | None
-    p: float | None
-    adjusted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +95,9 @@ class Ranks:
         text += f"; {self.left_out} left out, in which a rule has no result" if self.left_out else ""
         if self.critical is None or self.p is None:
             return f"{text}. With fewer than two {what} there is nothing to test."
-        text += f". Friedman's test: p = {self.p:.2g}. Mean ranks differ if they are {self.critical:.2f} apart or more"
+        chance = text_of_p(self.p)
+        text += f". Friedman's test: p {chance if chance.startswith('<') else f'= {chance}'}."
+        text += f" Mean ranks differ if they are {self.critical:.2f} apart or more"
         text += (
             " (Nemenyi, 5 %)."
             if self.p <= ALPHA
@@ -254,47 +231,3 @@ def critical_difference(rules: int, settings: int) -> float:
 
     q = float(studentized_range.ppf(1 - ALPHA, rules, np.inf)) / math.sqrt(2)
     return q * math.sqrt(rules * (rules + 1) / (6 * settings))
-
-
-def paired(rule: str, other: str, values: Mapping[str, Mapping[str, Mapping[Any, float]]]) -> Paired:
-    """Return two rules on the same seeds."""
-    seeds: dict[Any, list[float]] = {}
-    for setting in values.values():
-        one, two = setting.get(rule, {}), setting.get(other, {})
-        for seed in one:
-            if seed in two:
-                seeds.setdefault(seed, []).append(one[seed] - two[seed])
-    # A seed counts where it has as many settings as the others: else a missing cell would look like a difference.
-    most = max(map(len, seeds.values()), default=0)
-    differences = [sum(each) / len(each) for each in seeds.values() if len(each) == most]
-    spread = Spread.of(differences)
-    if spread is None:
-        return Paired(rule, other, 0, math.nan, None, None, None)
-    p = t_test(differences) if len(differences) > 2 else None
-    return Paired(rule, other, spread.seeds, spread.mean, spread.low, spread.high, p)
-
-
-def t_test(differences: Sequence[float]) -> float:
-    """Return the two-sided p of the paired t test; 1 where all differences are 0, 0 where all are the same.
-
-    Example:
-        >>> round(t_test([0.1, 0.2, 0.3]), 3)
-        0.074
-    """
-    from scipy.stats import t
-
-    n = len(differences)
-    mean, deviation = float(np.mean(differences)), float(np.std(differences, ddof=1))
-    if deviation == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * t.sf(abs(mean) / deviation * math.sqrt(n), n - 1))
-
-
-def holm(pairs: Sequence[Paired]) -> tuple[Paired, ...]:
-    """Return pairs with p corrected for their number (Holm, 1979)."""
-    tested = sorted((one.p, place) for place, one in enumerate(pairs) if one.p is not None)
-    found, largest = list(pairs), 0.0
-    for step, (p, place) in enumerate(tested):
-        largest = max(largest, min(1.0, p * (len(tested) - step)))
-        found[place] = replace(pairs[place], adjusted=largest)
-    return tuple(found)

@@ -6,7 +6,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fedrobust.sweeps.ranks import Paired, Ranks
+from fedrobust.sweeps.paired import Paired, text_of_p
+from fedrobust.sweeps.ranks import Ranks
 
 
 def rank_tables(ranks: Ranks) -> Iterator[Table]:
@@ -45,5 +46,5 @@ def pair_cells(one: Paired) -> tuple[str, ...]:
         ('1', '-0.1', '–', '–', '–')
     """
     interval = "–" if one.low is None or one.high is None else f"{one.low:+.3g} to {one.high:+.3g}"
-    chances = ("–" if each is None else f"{each:.2g}" for each in (one.p, one.adjusted))
+    chances = ("–" if each is None else text_of_p(each) for each in (one.p, one.adjusted))
     return str(one.seeds), f"{one.difference:+.3g}", interval, *chances

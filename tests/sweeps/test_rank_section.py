@@ -4,8 +4,9 @@ import pytest
 
 from fedrobust.figures.of_ranks import figure_of_ranks
 from fedrobust.sweeps.page import render
+from fedrobust.sweeps.paired import Paired
 from fedrobust.sweeps.rank_section import rank_pictures
-from fedrobust.sweeps.ranks import Paired, compared_rules
+from fedrobust.sweeps.ranks import compared_rules
 from fedrobust.sweeps.row import Row
 from fedrobust.terminal.ranks import companions, rank_tables
 
