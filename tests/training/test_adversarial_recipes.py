@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 
 from fedrobust.spec import SpecError, build
+from fedrobust.training.losses import BalancedSoftmax
+from fedrobust.training.losses.contract import adjusted
 from fedrobust.training.recipes import RECIPES, AdversarialRecipe, Batch
 from fedrobust.training.recipes.adversarial import NEAR
 from fedrobust.training.recipes.awp import AWP
@@ -98,6 +100,33 @@ def test_trades_is_the_loss_plus_beta_times_the_divergence(linear):
     assert outcome.statistics[0].numpy().tolist() == [8.0], "the mean of both batches' statistics"
 
 
+def test_trades_compares_the_predictions_that_the_loss_fits_to_the_clients_images(linear):
+    """Class 2 has no images at the client: whatever its logit, predictions of classes 0 and 1 diverge as they do."""
+    loss, shares = BalancedSoftmax(), tf.constant([0.7, 0.3, 0.0])
+    batch, labels = linear.batch(), linear.labels % 2
+
+    def loss_with(logit):
+        def infer(images):
+            return tf.concat([batch.infer(images)[:, :2], tf.fill([len(images), 1], logit)], -1)
+
+        recipe = TRADES(epsilon=EPSILON, beta=4.0)
+        known = batch._replace(
+            targets=tf.constant(labels),
+            infer=infer,
+            train=lambda images: (infer(images), batch.train(images)[1]),
+            objective=lambda logits, targets: loss(logits, targets, shares),
+            adjusted=lambda logits: adjusted(loss, logits, shares),
+        )
+        return float(recipe(known).loss)
+
+    one, high = loss_with(0.0), loss_with(8.0)
+    nat, adv = (linear.logits(images)[:, :2] + np.log([0.7, 0.3]) for images in linear.halves())
+    expected = (linear.weights * (cross_entropy(nat, labels) + 4 * kl(nat, adv))).mean()
+    assert one == pytest.approx(expected, rel=1e-4)
+    # The divergence of the logits themselves is nearly 0 there: every image is one of class 2.
+    assert high == pytest.approx(one, rel=1e-3)
+
+
 def test_trades_moves_towards_other_predictions_and_stays_in_the_ball(linear):
     TRADES(epsilon=EPSILON, steps=10)(linear.batch())
     clean, crafted = linear.halves()
@@ -122,6 +151,16 @@ def test_mart_is_the_published_code_line_by_line(linear):
     unsure = 1.0 - nat[rows, linear.labels]
     robust = (nat * (np.log(nat) - np.log(adv))).sum(1) * unsure
     assert float(outcome.loss) == pytest.approx((linear.weights * (boosted + 5 * robust)).mean(), rel=1e-5)
+
+
+def test_mart_compares_the_predictions_that_the_loss_fits_to_the_clients_images(linear):
+    shares = np.array([0.5, 0.4, 0.1], np.float32)
+    batch = linear.batch()._replace(adjusted=lambda logits: logits + np.log(shares))
+    one, other = (float(MART(epsilon=EPSILON, beta=beta)(batch).loss) for beta in (1.0, 3.0))
+    clean, crafted = (linear.logits(images) for images in linear.halves())
+    unsure = 1.0 - softmax(clean)[np.arange(N), linear.labels]
+    apart = kl(clean + np.log(shares), crafted + np.log(shares))
+    assert other - one == pytest.approx(2 * (linear.weights * apart * unsure).mean(), rel=1e-3)
 
 
 def test_mart_of_a_certain_wrong_answer_is_finite():

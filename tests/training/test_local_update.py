@@ -13,8 +13,10 @@ from fedrobust.models.preparation import Preparation
 from fedrobust.training.batches import Batches, draw_batches
 from fedrobust.training.buckets import LARGE
 from fedrobust.training.local_update import LocalUpdate
+from fedrobust.training.losses import BalancedSoftmax
 from fedrobust.training.optimizers import SGD, Adam
 from fedrobust.training.recipes import FGSMTraining, PGDTraining, Plain
+from fedrobust.training.recipes.trades import TRADES
 from fedrobust.training.steering import Steering
 from fedrobust.training.training_data import TrainingData
 
@@ -130,6 +132,21 @@ def test_one_sgd_step_of_a_linear_model_is_the_formula(linear_classifier, draw):
     loss = np.mean(factors[labels] * -np.log(p[np.arange(6), labels]))
     assert metrics["loss"] == pytest.approx(loss, rel=1e-5)
     assert metrics["accuracy"] == pytest.approx(np.mean(p.argmax(1) == labels))
+
+
+def test_trades_leaves_a_class_alone_that_the_client_has_not_got(linear_classifier, draw):
+    """With the loss that knows the client's shares; the divergence of the logits themselves raised such a class."""
+    images = draw.integers(0, 256, (6, 4, 4, 1)).astype(np.uint8)
+    data = TrainingData.of(images, np.zeros(6, np.int32))
+    start = linear_classifier.initial_weights()
+    batches = Batches(np.arange(6, dtype=np.int32)[None], np.array([6], np.int32))
+    update = LocalUpdate(
+        linear_classifier, TRADES(epsilon=0.1, steps=2), SGD(momentum=0.0), loss=BalancedSoftmax()
+    )
+    after, _ = update(start, data, batches, [1.0], [0, 0], prior=[1.0, 0.0])
+    np.testing.assert_allclose(after.trainable, start.trainable, atol=1e-5)
+    equal, _ = update(start, data, batches, [1.0], [0, 0], prior=[0.5, 0.5])
+    assert np.abs(equal.trainable - start.trainable).max() > 1e-3, "such a step does move the weights"
 
 
 def test_result_depends_on_the_arguments_alone(edge, pictures):

@@ -13,6 +13,7 @@ from fedrobust.training.losses import (
     Focal,
     MultilabelDistillation,
 )
+from fedrobust.training.losses.contract import adjusted
 
 
 def softmax(logits):
@@ -81,6 +82,14 @@ def test_balanced_softmax_does_not_push_down_a_class_that_a_client_has_not_got()
         loss = BalancedSoftmax()(logits, tf.constant([0]), tf.constant([0.5, 0.5, 0.0]))
     gradient = tape.gradient(loss, logits).numpy()[0]
     assert abs(gradient[2]) < 1e-5 < abs(gradient[1])
+
+
+def test_the_softmax_that_a_loss_fits_is_that_of_logits_with_the_clients_shares_if_it_knows_them(draw):
+    logits, prior = tf.constant(draw.normal(size=(4, 3)), tf.float32), tf.constant([0.75, 0.25, 0.0])
+    assert adjusted(CrossEntropy(), logits, prior) is logits
+    known = softmax(adjusted(BalancedSoftmax(), logits, prior).numpy())
+    weighted = prior.numpy() * np.exp(logits)
+    np.testing.assert_allclose(known, weighted / weighted.sum(1, keepdims=True), atol=1e-6)
 
 
 def test_the_focal_loss_is_cross_entropy_that_fades_with_certainty(draw):

@@ -37,5 +37,10 @@ class BalancedSoftmax:
 
     def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
         """Return the losses (n,)."""
-        adjusted = logits + self.tau * tf.math.log(tf.maximum(prior, ABSENT))
-        return CrossEntropy(label_smoothing=self.label_smoothing)(adjusted, targets, prior)
+        return CrossEntropy(label_smoothing=self.label_smoothing)(
+            self.adjusted(logits, prior), targets, prior
+        )
+
+    def adjusted(self, logits: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+        """Return logits + tau log(class shares), (n, classes), whose softmax fits the client's images."""
+        return logits + self.tau * tf.math.log(tf.maximum(prior, ABSENT))

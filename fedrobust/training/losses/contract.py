@@ -17,7 +17,8 @@ Objective = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 class Loss(Protocol):
     """A frozen dataclass of settings that is called inside the graph.
 
-    With the class attribute ``multilabel = True`` it is a loss of multi-label data, else of classes.
+    With the class attribute ``multilabel = True`` it is a loss of multi-label data, else of classes. A loss that
+    changes the logits by the client's class shares has a method ``adjusted(logits, prior)``; see `adjusted`.
     """
 
     def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
@@ -30,6 +31,16 @@ class Loss(Protocol):
             prior: (classes,) shares of the client's training images with each class or finding, 0 for absent ones.
         """
         ...
+
+
+def adjusted(loss: Loss, logits: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+    """Return the logits (n, classes) whose softmax `loss` fits to the client's images: the same, or adjusted by shares.
+
+    A recipe that compares predictions by their softmax compares these. The softmax of others can be that of a class
+    without images at the client, whose logit the loss leaves free: then all images have the same prediction.
+    """
+    change = getattr(loss, "adjusted", None)
+    return logits if change is None else change(logits, prior)
 
 
 def sparse_or_soft_cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

@@ -57,7 +57,7 @@ class GANTrainer:
         losses = self.clean * batch.objective(clean, batch.targets)
         losses += (1.0 - self.clean) * batch.objective(attacked, batch.targets)
         held = batch.at([tf.stop_gradient(weight) for weight in batch.weights])
-        probabilities = tf.nn.softmax(held.infer(perturbed))
+        probabilities = tf.nn.softmax(batch.adjusted(held.infer(perturbed)))
         sizes = tf.reduce_mean(noise**2, axis=[1, 2, 3])
         rival = tf.reduce_mean(
             tf.gather(probabilities, batch.labels, axis=1, batch_dims=1) + self.penalty * sizes

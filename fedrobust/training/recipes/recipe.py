@@ -33,6 +33,11 @@ def no_encoder(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]
     raise NotImplementedError("this batch has a model whose last layer is not known")
 
 
+def same(logits: tf.Tensor) -> tf.Tensor:
+    """Return `logits`: the loss fits their softmax."""
+    return logits
+
+
 class Batch(NamedTuple):
     """One batch and the model, inside the graph.
 
@@ -55,6 +60,8 @@ class Batch(NamedTuple):
             ``two_batchnorms``; see `fedrobust.models.two_batchnorms`.
         encode: images to (features, logits, statistics) in training mode; features (n, d) are the last layer's input.
         carried: the tensors that the recipe carries from step to step, see `Recipe`.
+        adjusted: logits to those whose softmax the loss fits to the client's images: the same, or with a loss that
+            knows the client's class shares, adjusted by them.
     """
 
     images: tf.Tensor
@@ -72,6 +79,7 @@ class Batch(NamedTuple):
     auxiliary: Callable[[list[tf.Tensor]], Batch] = no_second_set
     carried: Sequence[tf.Tensor] = ()
     encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]] = no_encoder
+    adjusted: Callable[[tf.Tensor], tf.Tensor] = same
 
     @property
     def labels(self) -> tf.Tensor:

@@ -18,6 +18,9 @@ class TRADES(AdversarialRecipe):
     """Trade clean accuracy against robustness (Zhang et al., 2019, arXiv:1901.08573, equation 5).
 
     Minimises L(f(x), y) + beta KL(f(x) || f(x')), where x' maximises the divergence in the ball, from a start near x.
+    With a loss that adjusts logits by the client's class shares, so does the divergence, which is the calibrated one of
+    CalFAT (Chen et al., 2022, arXiv:2205.14926): else a class that the client has not got, whose logit the loss leaves
+    free, becomes the prediction of all its images, of which none diverges.
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
@@ -34,10 +37,10 @@ class TRADES(AdversarialRecipe):
     def crafted(self, batch: Batch) -> tf.Tensor:
         """Return the images in the ball whose predictions diverge most from those of the clean ones."""
         clean = batch.images
-        reference = tf.stop_gradient(batch.infer(clean))
+        reference = tf.stop_gradient(batch.adjusted(batch.infer(clean)))
 
         def losses(images: tf.Tensor) -> tf.Tensor:
-            return divergence(reference, batch.infer(images))
+            return divergence(reference, batch.adjusted(batch.infer(images)))
 
         start = near(clean, self.radius(batch), batch.seed)
         return self.climbed(batch, losses, start, clean, epsilon_value(self.epsilon) / 4)
@@ -45,5 +48,6 @@ class TRADES(AdversarialRecipe):
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the loss of the clean images plus the weighted divergence."""
         clean, attacked, statistics = both(batch, crafted)
-        losses = batch.objective(clean, batch.targets) + self.beta * divergence(clean, attacked)
+        apart = divergence(batch.adjusted(clean), batch.adjusted(attacked))
+        losses = batch.objective(clean, batch.targets) + self.beta * apart
         return StepLoss(weighted_mean(losses, batch.example_weights), clean, statistics)
