@@ -84,6 +84,27 @@ def test_balanced_softmax_does_not_push_down_a_class_that_a_client_has_not_got()
     assert abs(gradient[2]) < 1e-5 < abs(gradient[1])
 
 
+def test_smoothed_labels_of_balanced_softmax_have_the_clients_shares(draw):
+    logits, labels, shares = draw.normal(size=(6, 3)), draw.integers(0, 3, 6), np.array([0.8, 0.15, 0.05])
+    soft = 0.9 * np.eye(3)[labels] + 0.1 * shares
+    expected = -(soft * np.log(softmax(logits + np.log(shares)))).sum(1)
+    given = tf.constant(logits, tf.float32), tf.constant(labels)
+    found = BalancedSoftmax(label_smoothing=0.1)(*given, tf.constant(shares, tf.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    without = BalancedSoftmax(tau=0.0, label_smoothing=0.1)(*given, tf.constant(shares, tf.float32))
+    np.testing.assert_allclose(without, CrossEntropy(label_smoothing=0.1)(*given, None), rtol=1e-5)
+
+
+def test_smoothed_labels_do_not_raise_a_class_that_a_client_has_not_got():
+    """Smoothed evenly over all classes the gradient was -0.1 / 3, until the logit had risen by 15."""
+    logits = tf.constant([[0.5, -0.5, 3.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = BalancedSoftmax(label_smoothing=0.1)(logits, tf.constant([0]), tf.constant([0.5, 0.5, 0.0]))
+    gradient = tape.gradient(loss, logits).numpy()[0]
+    assert abs(gradient[2]) < 1e-5 < abs(gradient[1])
+
+
 def test_the_softmax_that_a_loss_fits_is_that_of_logits_with_the_clients_shares_if_it_knows_them(draw):
     logits, prior = tf.constant(draw.normal(size=(4, 3)), tf.float32), tf.constant([0.75, 0.25, 0.0])
     assert adjusted(CrossEntropy(), logits, prior) is logits

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from fedrobust.bounds import Decay, NonNegative
 from fedrobust.lazy import tf
-from fedrobust.training.losses.contract import LOSSES
-from fedrobust.training.losses.cross_entropy import CrossEntropy
+from fedrobust.training.losses.contract import LOSSES, probabilities, sparse_or_soft_cross_entropy
 
 ABSENT = 1e-8
 """Share given to a class without images at the client, which removes its logit from the client's softmax."""
@@ -24,7 +23,9 @@ class BalancedSoftmax:
 
     Attributes:
         tau: weight of the shares; 1 estimates class-balanced posteriors, 0 is plain cross-entropy.
-        label_smoothing: as in cross-entropy.
+        label_smoothing: share of a label's probability that is spread over the client's classes by their shares, in
+            [0, 1): evenly over all classes for the logits without shares. Spread evenly over the adjusted ones it would
+            raise the logit of a class without images by as much as its share is small.
 
     Example:
         >>> even, shares = tf.constant([[0.0, 0.0]]), tf.constant([0.9, 0.1])
@@ -37,8 +38,13 @@ class BalancedSoftmax:
 
     def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
         """Return the losses (n,)."""
-        return CrossEntropy(label_smoothing=self.label_smoothing)(
-            self.adjusted(logits, prior), targets, prior
+        fitted = self.adjusted(logits, prior)
+        if not self.label_smoothing:
+            return sparse_or_soft_cross_entropy(fitted, targets)
+        even = tf.nn.softmax(self.adjusted(tf.zeros_like(logits), prior))
+        soft = (1.0 - self.label_smoothing) * probabilities(targets, logits.shape[-1])
+        return tf.nn.softmax_cross_entropy_with_logits(
+            labels=soft + self.label_smoothing * even, logits=fitted
         )
 
     def adjusted(self, logits: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
