@@ -39,7 +39,7 @@ paired t test of the gain, with three seeds or more, after Holm's correction for
 those of plain training of one local epoch. Seconds are those of the rounds, on a machine with other work. In the
 pictures no other defence is better in both accuracies than a blue one. In the overviews are robust balanced accuracies,
 bold where the 95 % interval over seeds of the gain leaves out 0, which is not corrected for the number of defences, and
-gain and cost averaged over the tables of each seed that all of them have."""
+gain and cost averaged over the tables of each seed that all of them have; of one seed without an interval."""
 
 HEAD = (
     "defence",
