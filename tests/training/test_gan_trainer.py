@@ -66,6 +66,26 @@ def first_perturbed(kernel, images, epsilon):
     return flat + epsilon * np.tanh(slopes), np.tanh(slopes)
 
 
+def test_the_generator_lowers_the_probability_that_the_loss_fits(kernel, images):
+    """The gradient by the generator is that of softmax(logits + log shares) at the label, not of the logits' own."""
+    recipe, shares = GANTrainer(epsilon=EPSILON, penalty=0.0), np.array([0.9, 0.1], np.float32)
+    carried = recipe.carry(4, (4, 4, 1), tf.constant([0, 1]))
+
+    def slope(change):
+        with tf.GradientTape() as tape:
+            tape.watch(carried)
+            loss = recipe(bound(kernel, images, carried)._replace(adjusted=change)).loss
+        return tape.gradient(loss, carried, unconnected_gradients="zero")[3].numpy()
+
+    perturbed, noise = first_perturbed(kernel, images, EPSILON)
+    p = softmax(perturbed @ kernel + np.log(shares))[np.arange(4), LABELS]
+    # d p_y / d bias, through tanh: epsilon (1 - noise^2) p_y (1 - p_y) (w_y - w_other), the mean over images.
+    apart = (kernel[:, LABELS] - kernel[:, 1 - np.asarray(LABELS)]).T
+    expected = (EPSILON * (1 - noise**2) * (p * (1 - p))[:, None] * apart).sum(1).mean()
+    assert slope(lambda logits: logits + np.log(shares)) == pytest.approx([expected], rel=1e-3)
+    assert slope(tf.identity) != pytest.approx([expected], rel=0.05)
+
+
 def test_it_begins_as_a_smoothed_fgsm(kernel, images):
     recipe = GANTrainer(epsilon=EPSILON, clean=0.25)
     loss, by_kernel, _ = gradients(recipe, kernel, images, recipe.carry(4, (4, 4, 1), tf.constant([0, 1])))

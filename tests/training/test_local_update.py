@@ -16,6 +16,7 @@ from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.losses import BalancedSoftmax
 from fedrobust.training.optimizers import SGD, Adam
 from fedrobust.training.recipes import FGSMTraining, PGDTraining, Plain
+from fedrobust.training.recipes.awp import AWP
 from fedrobust.training.recipes.trades import TRADES
 from fedrobust.training.steering import Steering
 from fedrobust.training.training_data import TrainingData
@@ -134,15 +135,16 @@ def test_one_sgd_step_of_a_linear_model_is_the_formula(linear_classifier, draw):
     assert metrics["accuracy"] == pytest.approx(np.mean(p.argmax(1) == labels))
 
 
-def test_trades_leaves_a_class_alone_that_the_client_has_not_got(linear_classifier, draw):
+@pytest.mark.parametrize(
+    "recipe", [TRADES(epsilon=0.1, steps=2), AWP(recipe="trades(epsilon=0.1, steps=2)", gamma=0.01)]
+)
+def test_trades_leaves_a_class_alone_that_the_client_has_not_got(linear_classifier, draw, recipe):
     """With the loss that knows the client's shares; the divergence of the logits themselves raised such a class."""
     images = draw.integers(0, 256, (6, 4, 4, 1)).astype(np.uint8)
     data = TrainingData.of(images, np.zeros(6, np.int32))
     start = linear_classifier.initial_weights()
     batches = Batches(np.arange(6, dtype=np.int32)[None], np.array([6], np.int32))
-    update = LocalUpdate(
-        linear_classifier, TRADES(epsilon=0.1, steps=2), SGD(momentum=0.0), loss=BalancedSoftmax()
-    )
+    update = LocalUpdate(linear_classifier, recipe, SGD(momentum=0.0), loss=BalancedSoftmax())
     after, _ = update(start, data, batches, [1.0], [0, 0], prior=[1.0, 0.0])
     np.testing.assert_allclose(after.trainable, start.trainable, atol=1e-5)
     equal, _ = update(start, data, batches, [1.0], [0, 0], prior=[0.5, 0.5])

@@ -27,6 +27,7 @@ class GANTrainer:
     A generator G maps the gradient g of each image's loss to a perturbation. The classifier minimises
     clean L(f(x), y) + (1 - clean) L(f(x + G(g)), y); the generator minimises the probability of the label on x + G(g),
     plus penalty times its mean squared perturbation. Both step at once, from one backward pass.
+    With a loss that adjusts logits by the client's class shares, it is the adjusted ones' probability, as in `TRADES`.
 
     Three choices are ours. G(g) = epsilon tanh(g / rms(g) + h(g / rms(g))), with h two 3 x 3 convolutions, so that
     perturbations are in the linf ball of the other recipes. h begins as 0: the first images are those of a smoothed
