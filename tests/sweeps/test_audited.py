@@ -189,7 +189,7 @@ def test_the_control_of_the_shipped_sweep_is_plain_training():
     assert "jpeg(quality=75)" in {one.name for one in table.combinations}, (
         "named by what it has beside the control"
     )
-    assert len(table.combinations) == len(cells) == 8
+    assert len(table.combinations) == len(cells) == 9
 
 
 @pytest.mark.slow
@@ -209,7 +209,7 @@ def test_a_sweep_of_defences_is_audited_and_shown(tmp_path):
     )
     results = fedrobust.bench("which-defence", out=tmp_path, overrides=small, workers=2)
     found = results.audited.set_index("combination")
-    assert list(found["seeds"]) == [1] * 8
+    assert list(found["seeds"]) == [1] * 9
     assert set(found["images"]) == {20}
     assert found["robust"].between(0, 1).all()
     assert set(found["verdicts"]) <= {"robust", "not robust", "not proven", "degenerate"}
