@@ -77,7 +77,7 @@ class APEGAN:
         return Cleaner(generator)
 
 
-def distance(made: Any, clean: Any) -> tf.Tensor:
+def distance(made: Any, clean: Any) -> Any:
     """Return the root of the mean squared error of images in [0, 1], on the scale from -1 to 1.
 
     Example:
