@@ -20,12 +20,13 @@ class APEGAN:
     """Clean images with a generator that is trained against a discriminator (Shen et al., 2017, arXiv:1707.05474).
 
     The generator gets attacked images; it minimises the distance to the clean images less the logarithm of the
-    discriminator's probability that its output is a clean image (section 3.2), each with its weight. The discriminator tells clean images
-    from the generator's. The distance is the root of the mean squared error of a batch, on pixels from -1 to 1, and the
-    weights are those of the authors' code. The paper has the squared error, with weights of 0.7 and 0.3: for pixels that
-    are a few hundredths apart it is small beside the discriminator's part, and clean accuracy suffers. Attacked images are those of PGD on the model without the defence, where the paper has FGSM.
-    Without BatchNorm, and with one step of the generator for one of the discriminator, as in the paper; the code has
-    two. Attacks differentiate through it.
+    discriminator's probability that its output is a clean image (section 3.2), each with its weight. The
+    discriminator tells clean images from the generator's. The distance is the root of the mean squared error of a
+    batch, on pixels from -1 to 1, and the weights are those of the authors' code. The paper has the squared error,
+    with weights of 0.7 and 0.3: for pixels that are a few hundredths apart it is small beside the discriminator's
+    part, and clean accuracy suffers. Attacked images are those of PGD on the model without the defence, where the
+    paper has FGSM. Without BatchNorm, and with one step of the generator for one of the discriminator, as in the
+    paper; the code has two. Attacks differentiate through it.
 
     Attributes:
         epsilon: of the attack, in units of [0, 1], a number or a fraction such as "8/255".
