@@ -19,7 +19,7 @@ from fedrobust.training.recipes import Batch
 
 EPSILON, T = 0.05, 3.0
 ENOUGH = {"epsilon": EPSILON, "steps": 12}
-"""Steps of a quarter of epsilon that reach the corner of the ball from any start in it."""
+"""Steps that reach the corner of the ball from any start in it."""
 
 
 def log_softmax(logits):
@@ -93,6 +93,12 @@ def test_rslad_attacks_the_divergence_from_the_teacher_without_a_label(problem):
     attacked = answers(images + EPSILON * ways.reshape(images.shape), student)
     expected = (divergence(wanted, given) / 6 + 5 / 6 * divergence(wanted, attacked)).mean()
     assert loss_of(RSLAD(**ENOUGH), problem) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 10])
+def test_rslad_with_few_steps_crosses_the_ball(problem, steps):
+    few = RSLAD(epsilon=EPSILON, steps=steps)
+    assert loss_of(few, problem) == pytest.approx(loss_of(RSLAD(**ENOUGH), problem), rel=1e-4)
 
 
 def test_iad_adds_the_students_own_answer_where_the_teacher_is_unsure(problem):

@@ -24,7 +24,7 @@ class AdversarialMethod:
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
-        step_size: in units of [0, 1]; 0: a quarter of epsilon.
+        step_size: in units of [0, 1]; 0: 2.5 epsilon / steps, with ten steps the papers' quarter of epsilon.
     """
 
     one_class: ClassVar[bool] = True
@@ -42,7 +42,7 @@ class AdversarialMethod:
     def climbed(self, losses: Losses, start: tf.Tensor, clean: tf.Tensor) -> tf.Tensor:
         """Return `start` after signed gradient ascent in the ball around `clean`; no gradient flows through it."""
         epsilon = epsilon_value(self.epsilon)
-        return climb(losses, start, clean, self.step_size or epsilon / 4, epsilon, self.steps)
+        return climb(losses, start, clean, self.step_size or 2.5 * epsilon / self.steps, epsilon, self.steps)
 
     def away_from_labels(self, batch: Batch, teacher: Teacher) -> tf.Tensor:
         """Return images of the largest cross-entropy of the labels, from a random start in the ball."""

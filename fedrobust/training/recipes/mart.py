@@ -25,7 +25,7 @@ class MART(AdversarialRecipe):
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
-        step_size: in units of [0, 1]; 0: a quarter of epsilon.
+        step_size: in units of [0, 1]; 0: 2.5 epsilon / steps, with ten steps the paper's quarter of epsilon.
         warmup: see `AdversarialRecipe`.
         beta: weight of the divergence.
     """
@@ -42,7 +42,7 @@ class MART(AdversarialRecipe):
             return batch.objective(batch.infer(images), batch.targets)
 
         start = near(clean, self.radius(batch), batch.seed)
-        return self.climbed(batch, losses, start, clean, epsilon_value(self.epsilon) / 4)
+        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the boosted loss of the adversarial images plus the weighted divergence."""

@@ -25,7 +25,7 @@ class TRADES(AdversarialRecipe):
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
-        step_size: in units of [0, 1]; 0: a quarter of epsilon.
+        step_size: in units of [0, 1]; 0: 2.5 epsilon / steps, with ten steps the paper's quarter of epsilon.
         warmup: see `AdversarialRecipe`.
         beta: weight of the divergence; the paper's 1 / lambda is 6 or 1.
     """
@@ -43,7 +43,7 @@ class TRADES(AdversarialRecipe):
             return divergence(reference, batch.adjusted(batch.infer(images)))
 
         start = near(clean, self.radius(batch), batch.seed)
-        return self.climbed(batch, losses, start, clean, epsilon_value(self.epsilon) / 4)
+        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the loss of the clean images plus the weighted divergence."""
