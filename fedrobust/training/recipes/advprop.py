@@ -22,7 +22,7 @@ class AdvProp:
     which its images are crafted, too (Algorithm 1). All other layers are in common. Both sets are trained, exchanged
     and averaged with the weights; evaluation, attacks and files have the main set alone, which has seen clean images
     only. The method was published for clean accuracy: what it keeps under attack is what passes through the common
-    layers.
+    layers. The paper attacks with PGD at up to 4/255, in steps of 1/255.
 
     Attributes:
         recipe: the inner recipe, an adversarial one, such as "pgd(epsilon='4/255')", or "awp".

@@ -14,8 +14,8 @@ from fedrobust.training.recipes.recipe import RECIPES
 class FGSMTraining(PGDTraining):
     """Train on images perturbed by one signed gradient step (Goodfellow et al., 2014, arXiv:1412.6572, section 6).
 
-    With `random_start` the fast form of Wong et al. (2020, arXiv:2001.03994), whose step is 1.25 epsilon.
-    The defaults are the paper's: epsilon 0.001 and no random start; half of each batch remains clean.
+    With `random_start=True, share=1.0` the fast form of Wong et al. (2020, arXiv:2001.03994), whose step is 1.25
+    epsilon. By default there is no random start, epsilon is 0.001, and half of each batch remains clean.
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".

@@ -29,9 +29,10 @@ class GANTrainer:
     plus penalty times its mean squared perturbation. Both step at once, from one backward pass.
     With a loss that adjusts logits by the client's class shares, it is the adjusted ones' probability, as in `TRADES`.
 
-    Three choices are ours. G(g) = epsilon tanh(g / rms(g) + h(g / rms(g))), with h two 3 x 3 convolutions, so that
-    perturbations are in the linf ball of the other recipes. h begins as 0: the first images are those of a smoothed
-    FGSM. The generator belongs to the local update, in which it begins anew: nothing of it is sent to the server.
+    Four choices are ours. The paper trains both in turns. G(g) = epsilon tanh(g / rms(g) + h(g / rms(g))), with h two 3
+    x 3 convolutions, so that perturbations are in the linf ball of the other recipes. h begins as 0: the first images
+    are those of a smoothed FGSM. The generator belongs to the local update, in which it begins anew: nothing of it is
+    sent to the server.
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".

@@ -17,7 +17,8 @@ class GradientPenalty:
     """Penalise the gradient of the loss by the image (Ross and Doshi-Velez, 2018, arXiv:1711.09404, equation 3).
 
     Minimises the loss plus ``weight`` times the squared l2 norm of each image's input gradient, which is computed in
-    inference mode. It costs a second backward pass through the first.
+    inference mode. It costs a second backward pass through the first. The official code penalises half the squared norm
+    of the mean loss's gradient by 100 to 100,000 in batches of 256, a ``weight`` of 0.2 to 195 on MNIST.
 
     Attributes:
         weight: of the squared norm, pixels in [0, 1]; the default holds for images of 28 x 28 (of MobileNetV2 from

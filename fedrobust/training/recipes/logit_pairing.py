@@ -18,7 +18,9 @@ class LogitPairing(AdversarialRecipe):
     """Make the logits of an image and of its adversary equal (Kannan et al., 2018, arXiv:1803.06373, section 3.2).
 
     Minimises the mean of the losses on clean and adversarial images, plus the weighted mean squared difference of their
-    logits. Its published robustness did not withstand more steps (Engstrom et al., 2018, arXiv:1807.10272).
+    logits. Clean and adversarial images are two batches, each with its own BatchNorm statistics, and images move away
+    from the label; in the official code they are one batch and move to the least likely class. Its published robustness
+    did not withstand more steps (Engstrom et al., 2018, arXiv:1807.10272).
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
