@@ -10,7 +10,7 @@ from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.distillation_methods.contract import Teacher
 from fedrobust.training.perturbation import Losses, random_start
-from fedrobust.training.recipes.adversarial import climb
+from fedrobust.training.recipes.adversarial import across, climb
 from fedrobust.training.recipes.recipe import Batch
 
 
@@ -42,7 +42,7 @@ class AdversarialMethod:
     def climbed(self, losses: Losses, start: tf.Tensor, clean: tf.Tensor) -> tf.Tensor:
         """Return `start` after signed gradient ascent in the ball around `clean`; no gradient flows through it."""
         epsilon = epsilon_value(self.epsilon)
-        return climb(losses, start, clean, self.step_size or 2.5 * epsilon / self.steps, epsilon, self.steps)
+        return climb(losses, start, clean, self.step_size or across(epsilon, self.steps), epsilon, self.steps)
 
     def away_from_labels(self, batch: Batch, teacher: Teacher) -> tf.Tensor:
         """Return images of the largest cross-entropy of the labels, from a random start in the ball."""

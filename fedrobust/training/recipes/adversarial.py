@@ -26,7 +26,7 @@ class AdversarialRecipe:
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
-        step_size: in units of [0, 1], a number or a fraction such as "2/255"; 0: the recipe's choice.
+        step_size: in units of [0, 1], a number or a fraction such as "2/255"; 0: `across` the ball.
         warmup: share of the training with the recipe over which epsilon and step size rise linearly from 0, as epsilon
             does in Qin et al. (2019, arXiv:1907.02610); 0: they are constant.
     """
@@ -58,15 +58,33 @@ class AdversarialRecipe:
         """Return epsilon at this point of the training, in units of [0, 1]."""
         return self.growth(batch) * epsilon_value(self.epsilon)
 
-    def stride(self, batch: Batch, usual: float) -> float | tf.Tensor:
-        """Return the step size at this point of the training; `usual` is that of the full epsilon, if none is set."""
-        return self.growth(batch) * (epsilon_value(self.step_size) or usual)
+    def stride(self, batch: Batch) -> float | tf.Tensor:
+        """Return the step size at this point of the training."""
+        whole = epsilon_value(self.step_size) or across(epsilon_value(self.epsilon), self.steps)
+        return self.growth(batch) * whole
 
-    def climbed(
-        self, batch: Batch, losses: Losses, start: tf.Tensor, clean: tf.Tensor, usual: float
-    ) -> tf.Tensor:
+    def climbed(self, batch: Batch, losses: Losses, start: tf.Tensor, clean: tf.Tensor) -> tf.Tensor:
         """Return `start` after signed gradient ascent of `losses` in the ball around `clean`; see `climb`, `stride`."""
-        return climb(losses, start, clean, self.stride(batch, usual), self.radius(batch), self.steps)
+        return climb(losses, start, clean, self.stride(batch), self.radius(batch), self.steps)
+
+
+def across(epsilon: float, steps: int) -> float:
+    """Return the usual step size of `steps` gradient steps, 2.5 epsilon / steps (Madry et al., 2017, arXiv:1706.06083).
+
+    With it few steps cross the linf ball as many do, so that recipes with equal steps reach equally far.
+
+    Args:
+        epsilon: the ball's radius, in units of [0, 1].
+        steps: at least 1.
+
+    Returns:
+        In units of [0, 1].
+
+    Example:
+        >>> across(0.1, 10)
+        0.025
+    """
+    return 2.5 * epsilon / steps
 
 
 def climb(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from fedrobust.bounds import NonNegative
-from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.perturbation import project
 from fedrobust.training.recipes.adversarial import AdversarialRecipe, divergence, near
@@ -54,7 +53,7 @@ class DBFAT(AdversarialRecipe):
     def crafted(self, batch: Batch) -> Attacked:
         """Return the images in the ball with the largest loss, and how long the clean ones withstood."""
         epsilon, clean, labels = self.radius(batch), batch.images, batch.labels
-        size = self.stride(batch, 2.5 * epsilon_value(self.epsilon) / self.steps)
+        size = self.stride(batch)
 
         def body(
             step: tf.Tensor, images: tf.Tensor, right: tf.Tensor, withstood: tf.Tensor

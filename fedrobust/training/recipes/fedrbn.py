@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedrobust.bounds import Share
-from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.perturbation import random_start
 from fedrobust.training.recipes.adversarial import AdversarialRecipe
@@ -60,7 +59,7 @@ class FedRBN(AdversarialRecipe):
             return batch.objective(batch.infer(images), batch.targets)
 
         start = random_start(clean, self.radius(batch), batch.seed)
-        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
+        return self.climbed(batch, losses, start, clean)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the weighted loss of clean and adversarial images, and the statistics of the latter."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedrobust.bounds import NonNegative
-from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.perturbation import random_start
 from fedrobust.training.recipes.adversarial import AdversarialRecipe, both
@@ -40,7 +39,7 @@ class LogitPairing(AdversarialRecipe):
             return batch.objective(batch.infer(images), batch.targets)
 
         start = random_start(clean, self.radius(batch), batch.seed)
-        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
+        return self.climbed(batch, losses, start, clean)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the mean loss of clean and adversarial images plus the weighted difference of their logits."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedrobust.bounds import NonNegative
-from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.recipes.adversarial import AdversarialRecipe, both, divergence, near
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
@@ -42,7 +41,7 @@ class MART(AdversarialRecipe):
             return batch.objective(batch.infer(images), batch.targets)
 
         start = near(clean, self.radius(batch), batch.seed)
-        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
+        return self.climbed(batch, losses, start, clean)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the boosted loss of the adversarial images plus the weighted divergence."""

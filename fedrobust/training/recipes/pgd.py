@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedrobust.bounds import Count, PositiveShare
-from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.shares import exact
 from fedrobust.training.perturbation import random_start
@@ -49,7 +48,7 @@ class PGDTraining(AdversarialRecipe):
             return batch.objective(batch.infer(images), targets)
 
         start = random_start(clean, epsilon, batch.seed) if self.random_start else clean
-        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
+        return self.climbed(batch, losses, start, clean)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the mean loss of `batch` with its first images replaced."""

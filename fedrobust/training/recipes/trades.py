@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedrobust.bounds import NonNegative
-from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.recipes.adversarial import AdversarialRecipe, both, divergence, near
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
@@ -43,7 +42,7 @@ class TRADES(AdversarialRecipe):
             return divergence(reference, batch.adjusted(batch.infer(images)))
 
         start = near(clean, self.radius(batch), batch.seed)
-        return self.climbed(batch, losses, start, clean, 2.5 * epsilon_value(self.epsilon) / self.steps)
+        return self.climbed(batch, losses, start, clean)
 
     def loss(self, batch: Batch, crafted: tf.Tensor) -> StepLoss:
         """Return the loss of the clean images plus the weighted divergence."""
