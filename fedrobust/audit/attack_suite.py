@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fedrobust.audit.attack_cache import AttackCache
 from fedrobust.audit.result import Result
 from fedrobust.evasion import Threat, Transfer
+from fedrobust.evasion.models.bound import through_roundings
 from fedrobust.evasion.models.protocol import Logits, margins
 
 NOBODY = "standing"
@@ -175,9 +176,16 @@ class AttackSuite:
     def transferred(self) -> list[Result]:
         """Transfer attacks from other models, on the images robust to all white-box attacks."""
         audited = self.cache.audited
-        others = [one for one in (audited.control, audited.teacher) if one is not None]
+        others = [
+            (name, through_roundings(target))
+            for name, target in filter(None, (audited.control, audited.teacher))
+        ]
         found = [
-            self.cache.run(Transfer(surrogate=target), of=f"transfer from {name}", rows=self.after_white_box)
+            self.cache.run(
+                Transfer(surrogate=target),
+                of=f"transfer from {name}",
+                rows=self.after_white_box,
+            )
             for name, target in others
         ]
         if self.cache.plan.effort != "quick" or not self.cache.differentiable:

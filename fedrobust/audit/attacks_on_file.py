@@ -8,6 +8,7 @@ import numpy as np
 from fedrobust.audit.attack_suite import AttackSuite
 from fedrobust.audit.result import Result
 from fedrobust.evasion import StraightThrough, Transfer
+from fedrobust.evasion.models.bound import through_roundings
 
 MOST_QUERIES = 300
 """Of an attack by queries: the file is run on one thread."""
@@ -50,7 +51,7 @@ def attacks_on_file(suite: AttackSuite) -> FileUnderAttack:
 
     Adversaries of the float model (transfer); PGD that follows the float model's gradient at what the file answers: its
     straight-through twin (BPDA); Square by the file's logits; and RayS (in l2 HopSkipJump) by its answers alone, which
-    rounding does not blunt.
+    rounding does not blunt. Roundings of the float model itself, such as those of JPEG before it, are followed, too.
 
     Source: Bernhard et al. (2019), arXiv:1909.12741 (transfer between float and quantised); Athalye et al. (2018),
     arXiv:1802.00420 (BPDA); Chen and Gu (2020), arXiv:2006.12792 (RayS).
@@ -67,10 +68,14 @@ def attacks_on_file(suite: AttackSuite) -> FileUnderAttack:
     decisions, decision = "RayS", f"rays(queries={queries})"
     if cache.plan.threat.norm != "linf":
         decisions, decision = "HopSkipJump", f"hop-skip-jump(queries={queries})"
+    guide = through_roundings(audited.target)
+    pgd = suite.pgd
+    if guide is not audited.target:
+        pgd = cache.run(suite.plain, target=guide, of="through roundings")
     runs: dict[str, Result] = {
-        "float transfer": cache.run(Transfer(surrogate=audited.target), target=edge, of=f"file {name}"),
+        "float transfer": cache.run(Transfer(surrogate=guide), target=edge, of=f"file {name}"),
         "straight-through PGD": cache.run(
-            suite.plain, target=StraightThrough(edge, audited.target), of=f"file {name}, straight through"
+            suite.plain, target=StraightThrough(edge, guide), of=f"file {name}, straight through"
         ),
         "Square": cache.run(square, target=edge, of=f"file {name}"),
         decisions: cache.run(decision, target=edge, of=f"file {name}"),
@@ -81,7 +86,7 @@ def attacks_on_file(suite: AttackSuite) -> FileUnderAttack:
         right={attack: int(each.sum()) for attack, each in stands.items()},
         worst=int(np.all(list(stands.values()), axis=0).sum()),
         float_right={
-            "straight-through PGD": int((~suite.pgd.success[0]).sum()),
+            "straight-through PGD": int((~pgd.success[0]).sum()),
             "Square": int((~cache.run(square).success[0]).sum()),
         },
         n=len(audited),

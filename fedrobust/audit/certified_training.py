@@ -175,8 +175,7 @@ def answers(study: Study, weights: Weights, stored: np.ndarray) -> Callable[[np.
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def logits(trainable: Any, statistics: Any, images: Any) -> Any:
-        prepared = classifier.predicted(tf.cast(images, tf.float32) / 255.0)
-        return classifier.logits(trainable, statistics, prepared)[0]
+        return classifier.answers(trainable, statistics, tf.cast(images, tf.float32) / 255.0)
 
     def answer(one: np.ndarray) -> np.ndarray:
         arrays = classifier.arrays(Weights(one, weights.statistics))

@@ -19,6 +19,7 @@ from fedrobust.data.dataset import Dataset
 from fedrobust.detectors import Detector, Seen
 from fedrobust.detectors.guard import features_of, guarded, threshold_of
 from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
+from fedrobust.evasion.models.bound import through_roundings
 from fedrobust.evasion.models.model_file import OpenedModel
 from fedrobust.evasion.models.protocol import Labels
 from fedrobust.evasion.run import Map
@@ -78,7 +79,7 @@ class Guarded:
         compiled = CompiledModel(
             lambda held, images: guard(images), [], opened.target.shape, opened.target.classes + 1
         )
-        self.target = BoundModel(compiled, (), opened.target.batch_size)
+        self.target = through_roundings(BoundModel(compiled, (), opened.target.batch_size))
 
     def abstains(self, images: Images) -> NDArray[np.bool_]:
         """Return where the model gives no answer to `images`, (n,)."""
@@ -168,7 +169,8 @@ def detected(
     labels, classes = labels.astype(np.int32), guard.opened.target.classes
     clean = guard.target.logits(images)
     answered, right = clean.argmax(1) < classes, clean[:, :classes].argmax(1) == labels
-    done = attack(guard.opened.target, images, labels, UNAWARE, threat, [epsilon], seed, map=map)
+    alone = through_roundings(guard.opened.target)
+    done = attack(alone, images, labels, UNAWARE, threat, [epsilon], seed, map=map)
     assert done.images is not None
     unaware = guard.target.logits(done.images[0]).argmax(1)
     fooled, unaware_wrong = done.success[0] & right, (unaware != labels) & (unaware < classes)

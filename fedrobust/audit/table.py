@@ -12,11 +12,14 @@ from fedrobust.audit.model_under_audit import ModelUnderAudit
 from fedrobust.audit.opened import is_known, opened_with_digest
 from fedrobust.audit.plan import Plan
 from fedrobust.data.dataset import Dataset
+from fedrobust.evasion.models.bound import through_roundings
 from fedrobust.evasion.models.predictor import Gradient
 from fedrobust.evasion.run import Map
 from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 from fedrobust.runs.record import AttackedRecord, AttackTableRecord
 from fedrobust.runs.record.card import AuditedModelRecord
+
+THROUGH_ROUNDINGS = "the model's roundings have the gradient of a soft rounding (BPDA); their own is zero"
 
 
 def attack_table(
@@ -60,8 +63,11 @@ def attack_table(
     opened, digest, notes = opened_with_digest(
         model, dataset, plan.threat.space, split, interfaces, gradient, name
     )
+    target = through_roundings(opened.target)
+    if target is not opened.target:
+        notes = (*notes, THROUGH_ROUNDINGS)
     audited = ModelUnderAudit(
-        opened.name, opened.target, opened.images(stored), labels, digest, described, opened.output
+        opened.name, target, opened.images(stored), labels, digest, described, opened.output
     )
     cache = AttackCache(audited, plan, folder if is_known(model, name) else None, map, report)
 

@@ -52,7 +52,6 @@ class Confidences:
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
         def answers(trainable: Any, statistics: Any, stored: Any) -> Any:
-            images = classifier.predicted(tf.cast(stored, tf.float32) / 255.0)
-            return classifier.logits(trainable, statistics, images)[0]
+            return classifier.answers(trainable, statistics, tf.cast(stored, tf.float32) / 255.0)
 
         return answers

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.defences.contract import combined
 from fedrobust.graphs.origin import Origin
 from fedrobust.lazy import keras
 from fedrobust.memoize import part
@@ -103,6 +104,17 @@ class Classifier:
             list(trainable), self.frozen.among(list(statistics)), prepared, training=training
         )
         return logits, self.frozen.without(list(after))
+
+    def answers(
+        self,
+        trainable: Sequence[tf.Tensor],
+        statistics: Sequence[tf.Tensor],
+        images: tf.Tensor,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Return logits (n, classes) of native `images` in [0, 1] at prediction time: of the vote, if it is one."""
+        logits, _ = self.logits(trainable, statistics, self.predicted(images), training)
+        return combined(self.defence, logits)
 
     def initial_weights(self) -> Weights:
         """Return the weights that the network was built with."""

@@ -17,7 +17,6 @@ from fedrobust.audit.images import official
 from fedrobust.audit.opened import file_digest, model_path, opened_with_digest
 from fedrobust.config.sections import Audit
 from fedrobust.data.dataset import Dataset
-from fedrobust.defences.contract import combined
 from fedrobust.detectors import Detector
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.robustness import clean_logits
@@ -239,5 +238,4 @@ def training_logits(evaluator: Evaluator, weights: Weights, images: NDArray[np.u
         return clean_logits(evaluator.compiled, weights, images)
     native = images.astype(np.float32) / np.float32(255)
     trainable, statistics = classifier.arrays(weights)
-    logits, _ = classifier.logits(trainable, statistics, classifier.predicted(native), training=True)
-    return np.asarray(combined(classifier.defence, logits))
+    return np.asarray(classifier.answers(trainable, statistics, native, training=True))

@@ -32,8 +32,7 @@ def answers_of(classifier: Classifier, models: Sequence[Weights]) -> Callable[[t
     arrays = [classifier.arrays(weights) for weights in models]
 
     def answers(images: tf.Tensor) -> tf.Tensor:
-        seen = classifier.predicted(images)
-        each = [classifier.logits(trainable, statistics, seen)[0] for trainable, statistics in arrays]
+        each = [classifier.answers(trainable, statistics, images) for trainable, statistics in arrays]
         return tf.add_n(each) / len(each)
 
     return answers

@@ -1,16 +1,20 @@
 """The vote over noisy copies: its formula, its gradient, its file, and what an audit of it sees."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from fedrobust.audit import AttackCache, ModelUnderAudit, Plan
+from fedrobust.audit import AttackCache, ModelUnderAudit, Plan, certified_training
 from fedrobust.defences.smoothing import Smoothing
 from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
 from fedrobust.evasion.models.hidden_layers import hidden_read_outs
 from fedrobust.evasion.models.model_file import open_model
+from fedrobust.exposure.confidences import Confidences
 from fedrobust.models.classifier import build_classifier
+from server.stages.mean_logits import answers_of
 
 VOTE = Smoothing(sigma=0.2, samples=5, seed=3)
 
@@ -48,6 +52,20 @@ def test_the_gradient_is_that_of_the_mean_over_all_copies(models):
     )
     expected = (seen.gradients * way).reshape(6, -1).sum(1)
     np.testing.assert_allclose((ahead - behind) / 0.02, expected, rtol=0.1, atol=0.02)
+
+
+def test_everything_that_asks_a_study_s_model_gets_one_answer_an_image(models):
+    """A mean of teachers, the confidences that leak membership, and the votes of certified training."""
+    _, voting, classifier = models
+    weights, stored = classifier.initial_weights(), np.uint8(images() * 255)
+    expected = voting.logits(stored.astype(np.float32) / 255)
+    taught = answers_of(classifier, (weights, weights))(tf.constant(stored / np.float32(255)))
+    np.testing.assert_allclose(taught, expected, atol=1e-4)
+    training = SimpleNamespace(features_are_cached=False)
+    study = SimpleNamespace(classifier=classifier, experiment=SimpleNamespace(training=training))
+    np.testing.assert_allclose(Confidences(study).logits(weights, stored), expected, atol=1e-4)
+    certified = certified_training.answers(study, weights, stored)
+    assert certified(weights.trainable).tolist() == expected.argmax(1).tolist()
 
 
 def test_answers_are_the_same_each_time_and_noise_has_its_deviation(models):

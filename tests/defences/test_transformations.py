@@ -10,7 +10,12 @@ import tensorflow as tf
 from PIL import Image
 from scipy.ndimage import median_filter
 
+from fedrobust import api
+from fedrobust.audit import Plan
+from fedrobust.audit.images import chosen_split
+from fedrobust.audit.table import THROUGH_ROUNDINGS, attack_table
 from fedrobust.defences import DEFENCES
+from fedrobust.defences.bit_depth import BitDepth
 from fedrobust.defences.contract import is_learned, is_vote
 from fedrobust.defences.fitting import Fitting
 from fedrobust.defences.jpeg import JPEG, cosines, quantisation_steps
@@ -19,7 +24,8 @@ from fedrobust.defences.median_network import median_network, median_of
 from fedrobust.defences.total_variation import TotalVariation, differences, divergence
 from fedrobust.edge.export import export
 from fedrobust.edge.interpreter import Interpreter
-from fedrobust.evasion import BoundModel, CompiledModel
+from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
+from fedrobust.evasion.models.model_file import open_model
 from fedrobust.models.classifier import build_classifier
 from fedrobust.spec import build
 
@@ -231,3 +237,23 @@ def test_the_file_and_the_edge_model_have_the_defence_and_attacks_a_gradient(nam
     paths = export(model.deployable(weights), tmp_path, ("float32",))
     edge = Interpreter.open(paths["float32"], batch=4)
     np.testing.assert_allclose(edge.logits(images), found.logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("defence", [JPEG(quality=50), BitDepth(bits=3)])
+def test_the_roundings_of_a_file_hide_nothing_from_a_table_of_attacks(defence, tmp_path):
+    """The gradient of the file itself is zero, so that no attack along it changes an image."""
+    dataset = api.load_dataset("phantom")
+    classifier = build_classifier("edge-cnn", dataset.image_shape, 2, image_size=0, defence=defence)
+    weights, path, spec = classifier.initial_weights(), tmp_path / "model.keras", "bim(steps=8)"
+    classifier.save(weights, path)
+    own = open_model(path, dataset.image_shape, 2).target
+    images, labels, _ = chosen_split(dataset, "test", 40)
+    images = own.compiled.images(images)
+    assert not own.gradient(images, labels, "margin").gradients.any()
+    studied = BoundModel.of(CompiledModel.of(classifier), weights)
+    right = own.logits(images).argmax(1) == labels
+    broken = int((attack(studied, images, labels, spec, Threat(), [0.2]).success[0] & right).sum())
+    assert broken > 10
+    table = attack_table(path, dataset, Plan(epsilon=0.2, curve=(0.2,)), [spec], images=40)
+    assert table.attacked[0].broken >= 0.8 * broken
+    assert THROUGH_ROUNDINGS in table.notes

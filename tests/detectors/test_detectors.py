@@ -198,6 +198,17 @@ def test_an_attack_that_knows_the_detector_leaves_alone_what_it_looks_at(two_pix
     assert left - 3 <= attacked["robust"] <= left
 
 
+def test_a_detector_does_not_hide_that_a_rounding_before_the_model_is_no_defence(two_pixels):
+    """The gradient of the rounding is zero; 0.1 is two steps of its grey levels."""
+    dataset, model = two_pixels
+    inputs = keras.Input((1, 2, 1))
+    rounds = keras.Model(inputs, model(keras.ops.round(inputs * 20) / 20))
+    found = detection(rounds, dataset, NeverSuspicious(), Threat(), 0.1)
+    assert found["clean"]["without-detector"]["successes"] == 40
+    for left in ("robust-without-detector", "robust-unaware", "robust"):
+        assert found["attacked"][left]["successes"] == 0, left
+
+
 def test_few_validation_images_are_refused(two_pixels):
     dataset, model = two_pixels
     few = replace(dataset, validation=dataset.validation.sample(19))

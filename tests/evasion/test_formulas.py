@@ -57,13 +57,14 @@ FORMULAS = {
         z[target] - z[label] if len(z) < 4 else ratio(z, label, target, lambda top: (top[2] + top[3]) / 2)
     ),
     "logit": lambda z, label, target: z[target],
+    "targeted-margin": lambda z, label, target: z[target] - z[likeliest(z, target)],
 }
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_losses_and_their_slopes_are_the_formulas(draw, classes):
     assert list(FORMULAS) == list(LOSSES) == list(NUMBERS)
-    assert list(NUMBERS.values()) == list(range(8))
+    assert list(NUMBERS.values()) == list(range(9))
     logits = draw.normal(size=(6, classes)) * 2
     labels = np.arange(6) % classes
     targets = (labels + 1 + np.arange(6) % (classes - 1)) % classes

@@ -242,7 +242,7 @@ def test_steps_towards_a_class(target, place):
     """The likeliest or least likely wrong class of the clean image, or one that is named."""
     model = Waves(lead=100)
     order = 1 + np.argsort(-model.answer(CLEAN)[1:])
-    aim = 2 if place is None else int(order[place])
+    aim, loss = (2, "targeted-margin") if place is None else (int(order[place]), "difference")
     into = inside(LINF, 0.15)
 
     def walk():
@@ -250,7 +250,7 @@ def test_steps_towards_a_class(target, place):
             yield CLEAN
         image = CLEAN
         for _ in range(3):
-            slope = model.seen((yield image), "difference", aim).slope
+            slope = model.seen((yield image), loss, aim).slope
             image = into(image + 0.05 * np.sign(slope))
         yield image
 

@@ -217,6 +217,7 @@ def opened(path: Path, target: TargetModel) -> TargetModel:
         ThreatError: it takes other images, or has another number of classes.
     """
     # Starts TensorFlow.
+    from fedrobust.evasion.models.bound import through_roundings
     from fedrobust.evasion.models.model_file import open_model
 
     surrogate = open_model(path, target.shape, target.classes).target
@@ -224,4 +225,4 @@ def opened(path: Path, target: TargetModel) -> TargetModel:
         raise ThreatError(
             f"surrogate = {str(path)!r}: it has {surrogate.classes} classes, the model has {target.classes}"
         )
-    return surrogate
+    return through_roundings(surrogate)

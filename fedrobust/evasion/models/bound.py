@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from fedrobust.evasion.models.compiled import CompiledModel, Held, Substitutes
-from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, batches
+from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, TargetModel, batches
 from fedrobust.evasion.threat import Images
 from fedrobust.models.layout import Weights
 
@@ -83,3 +83,25 @@ class BoundModel:
             none = np.zeros((0, self.classes), np.float32)
             return Slopes(none, none[:, 0], np.zeros((0, *self.shape), np.float32))
         return Slopes(*(np.concatenate(pieces) for pieces in zip(*parts, strict=True)))
+
+
+def through_roundings(target: TargetModel) -> TargetModel:
+    """Return a model with a gradient through its roundings (BPDA); `target` itself where there are none to follow.
+
+    A Keras file holds the operations of a prediction-time defence without its differentiable stand-in: behind JPEG or
+    bit-depth reduction its own gradient is zero.
+
+    Example:
+        >>> compiled = CompiledModel(
+        ...     lambda held, x: tf.round(4 * x[:, 0, 0]) * [1.0, -1.0], [], shape=(1, 1, 1), classes=2
+        ... )
+        >>> target, grey, label = BoundModel(compiled, ()), np.full((1, 1, 1, 1), 0.4, np.float32), np.array([0])
+        >>> round(through_roundings(target).gradient(grey, label, "margin").gradients.item(), 2)
+        -13.82
+        >>> target.gradient(grey, label, "margin").gradients.item()
+        0.0
+    """
+    if not isinstance(target, BoundModel):
+        return target
+    compiled = target.compiled.through_roundings
+    return target if compiled is target.compiled else replace(target, compiled=compiled)

@@ -7,11 +7,10 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from fedrobust.defences.contract import combined
 from fedrobust.errors import FedrobustError
 from fedrobust.evasion.models.losses import LOSSES, slopes
 from fedrobust.evasion.models.multilabel_losses import MULTILABEL_LOSSES
-from fedrobust.evasion.models.substitutes import SOFT, SUBSTITUTES, replaceable, substituted
+from fedrobust.evasion.models.substitutes import ROUNDINGS, SOFT, SUBSTITUTES, replaceable, substituted
 from fedrobust.evasion.threat import Images
 from fedrobust.graphs.function import GraphFunction
 from fedrobust.graphs.origin import Origin
@@ -21,7 +20,9 @@ from fedrobust.models.layout import Weights
 Held = tuple[tf.Tensor, ...]
 """Weights as tensors, converted once and used for many batches."""
 
-Substitutes = Literal["", "identity", "soft"]
+Substitutes = Literal["", "identity", "soft", "roundings"]
+
+BY_NAME = {"identity": SUBSTITUTES, "soft": SOFT, "roundings": ROUNDINGS}
 
 Forward = Callable[[Held, tf.Tensor], tf.Tensor]
 """(weights, images (n, height, width, channels) in [0, 1]) -> logits (n, classes), in inference mode."""
@@ -42,7 +43,7 @@ class CompiledModel:
         shape: (height, width, channels) of the images that are perturbed.
         classes: number of logits, at least 2.
         view: function from stored images in [0, 1] to the images that are perturbed; None: the identity.
-        substitutes: of missing or vanishing gradients, "identity" or "soft", see
+        substitutes: of missing or vanishing gradients, "identity", "soft" or "roundings", see
             `fedrobust.evasion.models.substitutes`; logits are unchanged. Empty: none.
         origin: key of the graphs kept on disk: everything that `forward` depends on; None: graphs are not kept.
         multilabel: whether its logits are findings rather than classes that exclude each other.
@@ -83,9 +84,7 @@ class CompiledModel:
                 tf.TensorSpec([], tf.float32),
             ],
             origin,
-            {"": "gradient", "identity": "substitute gradient", "soft": "soft substitute gradient"}[
-                substitutes
-            ],
+            f"{substitutes} gradient".strip(),
         )
 
     @classmethod
@@ -101,11 +100,10 @@ class CompiledModel:
 
         def forward(weights: Held, images: tf.Tensor) -> tf.Tensor:
             trainable, statistics = weights
-            prepared = images if space == "prepared" else classifier.predicted(images)
-            logits, _ = classifier.logits(
-                layout.split(trainable, "trainable"), layout.split(statistics, "statistic"), prepared
-            )
-            return logits if space == "prepared" else combined(classifier.defence, logits)
+            arrays = layout.split(trainable, "trainable"), layout.split(statistics, "statistic")
+            if space == "prepared":
+                return classifier.logits(*arrays, images)[0]
+            return classifier.answers(*arrays, images)
 
         vectors = [
             tf.TensorSpec([layout.parameters], tf.float32),
@@ -142,6 +140,12 @@ class CompiledModel:
     def replaceable(self) -> tuple[str, ...]:
         """Types of the model's operations whose gradient has a substitute."""
         return replaceable(self._logits.graph)
+
+    @property
+    def through_roundings(self) -> "CompiledModel":
+        """The same model, whose roundings have the gradient of a soft rounding (BPDA); itself if it has none."""
+        rounds = replaceable(self._logits.graph, ROUNDINGS)
+        return self.substituted("roundings") if rounds and not self.substitutes else self
 
     def hold(self, weights: Weights) -> Held:
         """Return `weights` as tensors."""
@@ -207,7 +211,7 @@ class CompiledModel:
         scale: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if self.substitutes:
-            with substituted(SOFT if self.substitutes == "soft" else SUBSTITUTES):
+            with substituted(BY_NAME[self.substitutes]):
                 logits = scale * tf.ensure_shape(self._forward(weights, images), [None, self.classes])
             losses, directions = slopes(number, logits, labels, targets, self.losses)
             (gradient,) = tf.gradients(

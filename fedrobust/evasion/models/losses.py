@@ -52,6 +52,11 @@ def targeted_cross_entropy(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Ten
     return -stable_cross_entropy(logits, targets, targets)
 
 
+def targeted_margin(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The target's logit minus the largest other (Carlini and Wagner, 2016, f6); above 0 where it is predicted."""
+    return -margin(logits, targets, targets)
+
+
 def difference(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     """The target's logit minus the label's."""
     return _of(logits, targets) - _of(logits, labels)
@@ -80,6 +85,7 @@ LOSSES: dict[str, Loss] = {
     "difference": difference,
     "targeted-dlr": targeted_dlr,
     "logit": logit,
+    "targeted-margin": targeted_margin,
 }
 
 NUMBERS = {name: number for number, name in enumerate(LOSSES)}

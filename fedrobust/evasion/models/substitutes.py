@@ -52,6 +52,10 @@ that are rounded back; that of 1 - 0.9 cos(2 pi x) spends it on those that chang
 """
 
 
+ROUNDINGS = {"Round": SOFT_ROUND, "Rint": SOFT_ROUND, "Floor": PASS, "Ceil": PASS}
+"""Those of roundings alone, whose own gradient is zero everywhere: nothing that has a gradient is replaced."""
+
+
 @contextmanager
 def substituted(by: Mapping[str, str] = SUBSTITUTES) -> Iterator[None]:
     """Build operations with substitute gradients, within a graph that `tf.gradients` differentiates.
@@ -59,7 +63,7 @@ def substituted(by: Mapping[str, str] = SUBSTITUTES) -> Iterator[None]:
     `tf.GradientTape` ignores them.
 
     Args:
-        by: `SUBSTITUTES` or `SOFT`.
+        by: `SUBSTITUTES`, `SOFT` or `ROUNDINGS`.
 
     Example:
         >>> @tf.function
@@ -74,9 +78,9 @@ def substituted(by: Mapping[str, str] = SUBSTITUTES) -> Iterator[None]:
         yield
 
 
-def replaceable(graph: Any) -> tuple[str, ...]:
-    """Return the types of a graph's operations whose gradient has a substitute, sorted."""
-    return tuple(sorted({operation.type for operation in graph.get_operations()} & SUBSTITUTES.keys()))
+def replaceable(graph: Any, by: Mapping[str, str] = SUBSTITUTES) -> tuple[str, ...]:
+    """Return the types of a graph's operations whose gradient has a substitute in `by`, sorted."""
+    return tuple(sorted({operation.type for operation in graph.get_operations()} & by.keys()))
 
 
 def _registered(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -14,7 +14,7 @@ from fedrobust.evasion.threat import Norm
 TARGETED = {
     "cross-entropy": "targeted-cross-entropy",
     "stable-cross-entropy": "targeted-cross-entropy",
-    "margin": "difference",
+    "margin": "targeted-margin",
     "dlr": "targeted-dlr",
 }
 
@@ -43,7 +43,10 @@ class GradientAttack(Attack):
     @property
     def climbed(self) -> str:
         """The name of the maximised loss in `losses.LOSSES`."""
-        return self.loss if self.target == "none" else TARGETED[self.loss]
+        if self.target == "none":
+            return self.loss
+        # Where any wrong class counts, no other class has to stay below the one that is moved towards.
+        return "difference" if self.loss == "margin" and isinstance(self.target, str) else TARGETED[self.loss]
 
     def aims(self, state: SearchState) -> Labels | None:
         """Return the class that each unbroken image is moved towards, (n,); None for an untargeted attack."""
