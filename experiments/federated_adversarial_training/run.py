@@ -33,6 +33,12 @@ METHODS = {
     "CalFAT": ("pgd(epsilon='4/255', steps=3)", "balanced-softmax", "mean", 1.0),
     "SFAT": ("pgd(epsilon='4/255', steps=3)", "cross-entropy", "sfat", 1.0),
     "DBFAT": ("dbfat(epsilon='4/255', steps=3)", "cross-entropy", "mean", 1.0),
+    "FAT from the clean image": (
+        "pgd(epsilon='4/255', steps=3, random_start=False)",
+        "cross-entropy",
+        "mean",
+        1.0,
+    ),
     "FAT, half of the hospitals": (
         "pgd(epsilon='4/255', steps=3)",
         "cross-entropy",
@@ -61,10 +67,11 @@ METHODS = {
 """Recipe, loss, rule, and share of the hospitals with the recipe, in the order of the table."""
 
 CONTROLS = {
+    "DBFAT": "FAT from the clean image",
     "FedRBN, half of the hospitals": "FAT on half of each batch, half of the hospitals",
     "FedRBN with weight 1, half of the hospitals": "FAT, half of the hospitals",
 }
-"""What a method is compared with, other than FAT: the same images in the loss at the same hospitals."""
+"""What a method is compared with, other than FAT: the same start of the attack, images in the loss, and hospitals."""
 
 SCORES = ("clean", "attacked", "clean auc", "attacked auc")
 """Balanced accuracy and AUC of the global model, and both under the attack."""

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fedrobust.aggregation import SFAT, AggregationContext, InfeasibleError, Updates, defence
+from fedrobust.aggregation import RULES, SFAT, AggregationContext, InfeasibleError, Updates, defence
+from fedrobust.spec import SpecError, build
 
 
 def shares(losses, examples=None, **settings):
@@ -20,20 +21,33 @@ def test_five_clients_by_hand():
     np.testing.assert_allclose(found.update, found.influence, rtol=1e-6)
 
 
+def test_the_terms_of_the_objective_are_compared_images_times_loss():
+    """30 x 0.2 = 6 is more than 10 x 0.5 = 5: the second is favoured (equation 5), though its loss is larger."""
+    found = shares([0.2, 0.5], [30, 10], alpha=0.5, favoured=0.5)
+    np.testing.assert_allclose(found.influence, [0.5, 0.5])
+
+
 def test_images_count_as_in_federated_averaging():
     """(1 + 1/2) x 10 = 15 and (1 - 1/2) x 30 = 15: slack times images."""
     found = shares([0.1, 0.2], [10, 30], alpha=0.5, favoured=0.5)
-    np.testing.assert_allclose(found.influence, [0.5, 0.5])
+    np.testing.assert_allclose(found.influence, [15 / 30, 15 / 30])
     without = shares([0.1, 0.2], [10, 30], alpha=0.0)
     np.testing.assert_allclose(without.influence, [0.25, 0.75])
 
 
-@pytest.mark.parametrize(("favoured", "count"), [(0.01, 1), (0.2, 2), (0.25, 3), (0.5, 5), (1.0, 10)])
+@pytest.mark.parametrize(("favoured", "count"), [(0.01, 1), (0.2, 2), (0.25, 3), (0.5, 5)])
 def test_a_share_of_the_clients_is_favoured(favoured, count):
     influence = shares(np.arange(10.0)[::-1], favoured=favoured).influence
-    assert (influence > influence.min() * 1.2).sum() == (count if count < 10 else 0)
-    if count < 10:
-        np.testing.assert_allclose(influence[-count:] / influence[0], 1.4)
+    assert (influence > influence.min() * 1.2).sum() == count
+    np.testing.assert_allclose(influence[-count:] / influence[0], 1.4)
+
+
+def test_more_than_half_are_never_favoured():
+    """Half of five would be rounded to three."""
+    influence = shares(np.arange(5.0), favoured=0.5).influence
+    assert (influence > influence.min() * 1.2).tolist() == [True, True, False, False, False]
+    with pytest.raises(SpecError, match="favoured = 0.6.*up to 0.5"):
+        build(RULES, "sfat(favoured=0.6)")
 
 
 def test_equal_losses_are_favoured_alike_and_missing_ones_never():
@@ -41,7 +55,7 @@ def test_equal_losses_are_favoured_alike_and_missing_ones_never():
     influence = shares([0.5, np.nan, 0.5, 0.7], favoured=0.25).influence
     np.testing.assert_allclose(influence / influence[1], [1.4, 1.0, 1.4, 1.0])
     np.testing.assert_allclose(shares([np.nan] * 3).influence, 1 / 3)
-    everyone = shares([np.nan, np.nan, 0.3], favoured=1.0).influence
+    everyone = shares([np.nan, np.nan, 0.3], favoured=0.5).influence
     np.testing.assert_allclose(everyone / everyone[0], [1.0, 1.0, 1.4])
 
 
@@ -49,12 +63,12 @@ def test_equal_losses_are_favoured_alike_and_missing_ones_never():
 @pytest.mark.parametrize("alpha", [1 / 6, 0.5, 0.9])
 def test_a_lie_gains_no_more_than_the_factor_and_the_size_of_the_lie_does_not_matter(alpha, lie, draw):
     losses, claims = draw.uniform(0.5, 2, 10), draw.integers(10, 50, 10)
-    worst = int(np.argmax(losses))
+    worst = int(np.argmax(losses * claims))
     honest = shares(losses, claims, alpha=alpha).influence
     losses[worst] = lie
     lied = shares(losses, claims, alpha=alpha).influence
     assert honest[worst] < lied[worst] <= claims[worst] / claims.sum() * (1 + alpha) / (1 - alpha)
-    losses[worst] = 0.49
+    losses[worst] = 0.01
     np.testing.assert_array_equal(lied, shares(losses, claims, alpha=alpha).influence)
 
 
@@ -62,7 +76,7 @@ def test_the_gain_is_bounded_for_all_settings_and_sizes(draw):
     for _ in range(200):
         n = int(draw.integers(2, 12))
         losses, claims = draw.random(n), draw.integers(1, 100, n)
-        alpha, favoured, liar = draw.uniform(0, 0.9), draw.uniform(0.05, 1), draw.integers(n)
+        alpha, favoured, liar = draw.uniform(0, 0.9), draw.uniform(0.05, 0.5), draw.integers(n)
         before = shares(losses, claims, alpha=alpha, favoured=favoured).influence[liar]
         losses[liar] = -1.0
         after = shares(losses, claims, alpha=alpha, favoured=favoured).influence[liar]
