@@ -240,6 +240,7 @@ class ModelParts:
             study.distillation_method,
             None if is_learned(study.prediction_defence) else study.prediction_defence,
             study.network_name(settings.distillation.student),
+            settings.training.class_weights == "balanced",
         )
 
     def remarks(self) -> list[str]:

@@ -109,6 +109,7 @@ class Students:
             given.learning_rate,
             plan.seed,
             build(RECIPES, recipe),
+            plan.balanced,
         )
         return self._figures(plan.student, taught.weights, started)
 
@@ -131,6 +132,8 @@ MODELS: Mapping[str, Callable[[Students], dict[str, Any]]] = {
     "ard": partial(Students.measured, method=METHODS["ard"]),
     "adversarial": partial(Students.control, recipe=TRAINED),
     "iad": partial(Students.measured, method=METHODS["iad"]),
+    "ard at 30": partial(Students.measured, method=METHODS["ard"], temperature=30.0),
+    "iad at 1": partial(Students.measured, method=METHODS["iad"], temperature=1.0),
 }
 """What is measured of a seed's teacher, by the name of its row; the most important first."""
 

@@ -15,6 +15,8 @@ NAMES = {
     "rslad": "`rslad`",
     "ard": "`ard`",
     "iad": "`iad`",
+    "ard at 30": "`ard` at T = 30, its authors'",
+    "iad at 1": "`iad` at T = 1, its authors'",
 }
 """Rows of the table, in order."""
 

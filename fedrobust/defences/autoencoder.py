@@ -18,7 +18,8 @@ class Autoencoder:
     """Reconstruct each image from a corrupted one (Gu and Rigazio, 2014, arXiv:1412.5068, sections 3 and 4).
 
     Minimises the squared error between the clean image and its reconstruction. Half of each batch is corrupted by
-    Gaussian noise, half by PGD on the model without the defence. Convolutional, where the paper's is fully connected.
+    Gaussian noise, half by PGD on the model without the defence, where the paper has the smallest perturbations that
+    L-BFGS finds. Convolutional, where the paper's is fully connected.
     Attacks differentiate through it.
 
     Attributes:

@@ -48,7 +48,7 @@ class JPEG:
     """Compress the image as JPEG, and decompress it (Dziugaite et al., 2016, arXiv:1608.00853).
 
     The loss of ITU-T T.81 without its entropy coding: cosine transform of 8 x 8 blocks, quantisation with libjpeg's
-    tables for the quality, and back; colour as YCbCr without subsampling.
+    tables for the quality, and back; colour as YCbCr without subsampling, whose planes are not clipped to 8 bits.
 
     Attributes:
         quality: libjpeg's, 1 to 100.
@@ -70,7 +70,8 @@ class JPEG:
         """Return the images with softly rounded coefficients, for the gradient of attacks (BPDA).
 
         The gradient of the identity spends a perturbation on coefficients that are rounded back to 0; that of soft
-        rounding spends it on those that change (Shin and Song, 2017).
+        rounding spends it on those that change. After Shin and Song (2017), whose rounding has the slope 0 at whole
+        numbers, where no search would leave them; see `soft_round`.
         """
         height, width, channels = images.shape[1:]
         steps = quantisation_steps(self.quality, channels, height, width)
@@ -115,7 +116,8 @@ def quantised(pixels: Any, steps: Any, rounded: Callable[[Any], Any]) -> Any:
 def soft_round(values: Any) -> Any:
     """Return `values` minus 0.9 sin(2 pi values) / (2 pi): right at whole and half numbers, steep between them.
 
-    Its slope is 0.1 at whole numbers, where a small change is rounded away, and 1.9 half way between them.
+    Its slope is 0.1 at whole numbers, where a small change is rounded away, and 1.9 half way between them. Shin and
+    Song (2017) have round(x) + (x - round(x))^3, with slopes from 0 to 0.75.
 
     Example:
         >>> np.round(np.asarray(soft_round(np.array([0.0, 0.25, 0.5, 1.0]))), 3).tolist()

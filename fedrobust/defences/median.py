@@ -15,7 +15,8 @@ from fedrobust.lazy import keras
 class Median:
     """Replace every pixel by the median of its neighbourhood (Xu et al., 2018, arXiv:1704.01155, section II-C).
 
-    The edge is repeated outwards. Attacks use the gradient of the median itself: that of the pixel that is the median,
+    The neighbourhood has a centre; the 2 x 2 one of the paper's code has none, and is left out. The edge is repeated
+    outwards. Attacks use the gradient of the median itself: that of the pixel that is the median,
     of several the one nearest to the centre. Minima and maxima of pairs find it, in an eighth of the time of sorting.
 
     Attributes:

@@ -26,7 +26,8 @@ class Rectifier:
 
     It minimises the cross-entropy between the model's answer to the rectified image and the model's label of the clean
     image, on clean images and on images under universal perturbations; the model's weights do not change. Pixels that
-    leave [0, 1] are penalised, which the paper does not say. It rectifies every image, where the paper's detector picks
+    leave [0, 1] are penalised, which the paper does not say, and the network adds a correction to the image, 0 at
+    first. It rectifies every image, where the paper's detector picks
     some. Universal perturbations are found by signed gradient ascent on batches (Shafahi et al., 2020,
     arXiv:1811.11304), where the paper has those of Moosavi-Dezfooli et al. Attacks differentiate through it.
 

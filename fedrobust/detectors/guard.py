@@ -21,7 +21,8 @@ def guarded(answers: Callable[[Any], Any], score: Score, threshold: float) -> Ca
     """Return the function from images to logits (n, classes + 1); the last one stands for abstaining.
 
     It is above the others where the score is above the threshold, so that an attack on this function is an attack on
-    model and detector together (Carlini and Wagner, 2017, arXiv:1705.07263, section 4.1).
+    model and detector together (Carlini and Wagner, 2017, arXiv:1705.07263, section 4.1). Theirs is (D(x) + 1) times
+    the largest logit, which needs that to be positive; this one adds to it.
 
     Args:
         answers: from images to logits (n, classes).

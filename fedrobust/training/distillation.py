@@ -22,7 +22,7 @@ from fedrobust.training.losses import (
 )
 from fedrobust.training.optimizers import Adam
 from fedrobust.training.recipes import Batch, Plain, Recipe, StepLoss
-from fedrobust.training.schedule import learning_rates
+from fedrobust.training.schedule import balanced_class_weights, learning_rates
 from fedrobust.training.training_data import TrainingData
 
 TARGET_STEPS = 1000
@@ -122,6 +122,7 @@ def teach_labels(
     learning_rate: float = 0.002,
     seed: int = 0,
     recipe: Recipe = Plain(),  # noqa: B008 - frozen
+    balanced: bool = False,
 ) -> Distilled:
     """Train `student` as `distil` does, on the same images in the same order, but on labels.
 
@@ -137,12 +138,14 @@ def teach_labels(
         learning_rate: at the first step.
         seed: of the order of images.
         recipe: adversarial training makes a control with perturbed images, but without a teacher.
+        balanced: whether all classes weigh alike, as for the clients of a teacher that was trained so.
     """
     update = LocalUpdate(
         student, recipe, Adam(), BinaryCrossEntropy() if student.multilabel else CrossEntropy()
     )
     targets = np.asarray(labels, np.int32)
-    return _taught(update, images, targets, epochs, batch_size, learning_rate, seed)
+    weights = balanced_class_weights(targets, student.classes) if balanced else None
+    return _taught(update, images, targets, epochs, batch_size, learning_rate, seed, weights)
 
 
 def _taught(
@@ -153,6 +156,7 @@ def _taught(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    class_weights: np.ndarray | None = None,
 ) -> Distilled:
     steps_per_epoch = -(-len(images) // batch_size)
     epochs = epochs or int(np.clip(round(TARGET_STEPS / steps_per_epoch), 5, 200))
@@ -163,5 +167,6 @@ def _taught(
         batches,
         learning_rates(learning_rate, "cosine", len(batches.sizes)),
         graph_seed(seed, Purpose.DISTILLATION),
+        class_weights,
     )
     return Distilled(weights, epochs, metrics)

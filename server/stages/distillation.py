@@ -30,6 +30,7 @@ from server.stages.class_logits import teaching
 from server.stages.evaluation import Evaluator
 from server.stages.mean_logits import answers_of, mean_logits
 from server.stages.measurable import measurable
+from server.stages.transfer_images import transfer_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ class DistillationPlan:
         source: name of the transfer set.
         seed: the study's, for the student's batches.
         method: by which the student learns.
+        balanced: whether classes weigh alike for the label-trained control, as they do for the study's clients.
     """
 
     settings: Distillation
@@ -54,6 +56,7 @@ class DistillationPlan:
     source: str
     seed: int
     method: DistillationMethod
+    balanced: bool = False
 
     @property
     def copies(self) -> int:
@@ -196,6 +199,7 @@ class DistillationPlan:
             settings.batch_size,
             settings.learning_rate,
             self.seed,
+            balanced=self.balanced,
         ).weights
 
 
@@ -225,6 +229,7 @@ def plan_distillation(
     method: DistillationMethod,
     defence: PredictionDefence | None = None,
     network: str = "",
+    balanced: bool = False,
 ) -> DistillationPlan:
     """Build the study's student and select its transfer images.
 
@@ -242,6 +247,7 @@ def plan_distillation(
         method: by which it learns.
         defence: the prediction-time defence, as of the global model.
         network: the student's network with the digest of its file; empty if it is in none.
+        balanced: see `DistillationPlan`.
 
     Raises:
         ConfigError: the public set does not have the shape of the study's images, or the student cannot be exported.
@@ -275,26 +281,4 @@ def plan_distillation(
                 f'distillation.student = "{settings.student}"{defended}: {error}; choose another network, '
                 "other export.formats, or set export.enabled = false"
             ) from error
-    return DistillationPlan(settings, student, images, labels, source, seed, method)
-
-
-def transfer_images(
-    dataset: Dataset, public: TransferSet | None, name: str
-) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Return the transfer images, their labels if they are of the study's classes, and the transfer set's name.
-
-    Args:
-        dataset: the study's.
-        public: the public images; None: the validation split.
-        name: of the public data set as written in the study.
-    """
-    if public is None:
-        return dataset.validation.images, dataset.validation.labels, "validation split"
-    if public.image_shape != dataset.image_shape:
-        raise ConfigError(
-            f'distillation.public = "{name}": images of {public.image_shape}, the study\'s are {dataset.image_shape}'
-        )
-    if public.labels is None:
-        return public.images, None, f"{public.name}, without labels"
-    labels = public.labels if public.label_names == dataset.label_names else None
-    return public.images, labels, f"{public.name}, training split"
+    return DistillationPlan(settings, student, images, labels, source, seed, method, balanced)

@@ -46,7 +46,7 @@ def test_more_than_half_are_never_favoured():
     """Half of five would be rounded to three."""
     influence = shares(np.arange(5.0), favoured=0.5).influence
     assert (influence > influence.min() * 1.2).tolist() == [True, True, False, False, False]
-    with pytest.raises(SpecError, match="favoured = 0.6.*up to 0.5"):
+    with pytest.raises(SpecError, match=r"favoured.*up to 0\.5"):
         build(RULES, "sfat(favoured=0.6)")
 
 

@@ -337,6 +337,7 @@ def test_a_student_is_planned_with_weights_of_its_own(noted, exported):
     seen = noted(plan_distillation="plan")
     assert parts_of(distillation__enabled=False, export__enabled=False).distillation is None
     settings = {"export__enabled": exported, "export__formats": ["int8"], "model__batchnorm_momentum": 0.75}
+    settings |= {"training__class_weights": "balanced" if exported else "none"}
     parts = parts_of(seed=5, **settings)
     study = with_parts(parts.study, public="public")
     assert parts.distillation == "plan"
@@ -353,6 +354,7 @@ def test_a_student_is_planned_with_weights_of_its_own(noted, exported):
             study.distillation_method,
             None,
             "edge-cnn",
+            exported,
         )
     ]
     assert study.weights_seed(model=1) != study.weights_seed()

@@ -47,11 +47,13 @@ def test_a_student_moves_towards_its_teachers_softened_answers(linear_classifier
     assert done.metrics["examples"] == 88
 
 
-def test_its_twin_moves_towards_the_labels_in_the_same_order(linear_classifier, lesson):
+@pytest.mark.parametrize("balanced", [False, True])
+def test_its_twin_moves_towards_the_labels_in_the_same_order(linear_classifier, lesson, balanced):
     images, teacher = lesson
-    labels = teacher.argmax(1)
-    done = teach_labels(linear_classifier, images, labels, epochs=4, batch_size=8, learning_rate=0.01, seed=2)
-    residual = lambda logits, rows: softmax(logits) - np.eye(2)[labels[rows]]  # noqa: E731
+    labels = np.minimum(teacher.argmax(1), np.arange(22) % 3)  # the second class is rarer
+    weights = 22 / (2 * np.bincount(labels)[labels]) if balanced else np.ones(22)
+    done = teach_labels(linear_classifier, images, labels, 4, 8, 0.01, 2, balanced=balanced)
+    residual = lambda z, rows: weights[rows, None] * (softmax(z) - np.eye(2)[labels[rows]])  # noqa: E731
     expected = taught(linear_classifier, images, residual, 4, 8, 0.01, 2)
     np.testing.assert_allclose(done.weights.trainable, expected, atol=2e-5)
     assert done.metrics["steps"] == 12

@@ -48,7 +48,8 @@ SOFT = {**SUBSTITUTES, "Round": SOFT_ROUND, "Rint": SOFT_ROUND}
 """The same with the slope of a soft rounding for roundings to the nearest.
 
 Where roundings act on mixtures of pixels, as in JPEG, the slope of the identity spends a perturbation on coefficients
-that are rounded back; that of 1 - 0.9 cos(2 pi x) spends it on those that change (Shin and Song, 2017).
+that are rounded back; that of 1 - 0.9 cos(2 pi x) spends it on those that change (after Shin and Song, 2017; see
+`fedrobust.defences.jpeg.soft_round`).
 """
 
 

@@ -18,7 +18,8 @@ from fedrobust.training.distillation_methods.iad import IAD
 from fedrobust.training.distillation_methods.rslad import RSLAD
 from server.errors import UnmeasurableError
 from server.stages import distillation as distiller
-from server.stages.distillation import DistillationPlan, plan_distillation, transfer_images
+from server.stages.distillation import DistillationPlan, plan_distillation
+from server.stages.transfer_images import transfer_images
 
 TAUGHT = Weights(np.ones(2, np.float32), np.zeros(1, np.float32))
 NETWORK = SimpleNamespace(layout=SimpleNamespace(parameters=90, statistics=10), classes=2)
@@ -118,7 +119,7 @@ def test_a_teacher_is_asked_on_moved_copies_too(monkeypatch):
     monkeypatch.setattr(
         distiller,
         "teach_labels",
-        lambda *given: asked.append(given) or TAUGHT_WELL,
+        lambda *given, balanced: asked.append(given) or TAUGHT_WELL,
     )
     teacher = SimpleNamespace(
         clean_logits=lambda weights, images: np.repeat(images.reshape(len(images), -1)[:, :1], 2, 1),
@@ -204,8 +205,8 @@ def test_there_are_no_more_copies_than_the_steps_can_show(images, epochs, copies
 def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypatch):
     asked = []
 
-    def teach_labels(*arguments):
-        asked.append(arguments)
+    def teach_labels(*arguments, balanced):
+        asked.append((*arguments, balanced))
         return Distilled(TAUGHT, epochs=7, metrics={})
 
     monkeypatch.setattr(distiller, "teach_labels", teach_labels)
@@ -215,8 +216,10 @@ def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypat
         "student",
         True,
         [0, 1, 0, 1],
-        [7, 16, 0.25, 5],
+        [7, 16, 0.25, 5, False],
     )
+    replace(plan(), balanced=True).label_trained_control()
+    assert asked.pop()[-1] is True
     assert plan(labels=None).label_trained_control() is None
     assert len(asked) == 1
 
