@@ -82,6 +82,20 @@ def test_the_file_to_take_is_attacked_and_not_more_robust_than_every_attack_show
     assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
 
 
+def test_a_rounding_in_the_model_does_not_hide_the_file_from_its_gradients(place, tmp_path):
+    """Behind 16 grey levels the float model's own gradient is zero: PGD without a stand-in leaves what is right."""
+    model = keras.models.load_model(place / "foreign.keras", compile=False)
+    inputs = keras.Input((12, 12, 1))
+    rounded = keras.ops.round(inputs * (15 / 255)) * (255 / 15)
+    keras.Model(inputs, model(rounded)).save(tmp_path / "rounded.keras")
+    settings = {"images": 20, "epsilon": 0.2, "out": tmp_path / "out"}
+    data = str(place / "bright.npz")
+    found = fedrobust.export_model(tmp_path / "rounded.keras", data, ["float32"], **settings)["robustness"]
+    assert found["clean"] == 20
+    assert max(found["right"]["float transfer"], found["right"]["straight-through PGD"]) < 5
+    assert found["model-right"]["straight-through PGD"] < 5
+
+
 def test_json_and_page_hold_the_same(place, done):
     content = json.loads((place / "out" / "export.json").read_text())
     assert {**content, "folder": done["folder"]} == json.loads(json.dumps(done))
