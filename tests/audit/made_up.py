@@ -76,7 +76,9 @@ def search(n=200, classes=2, effort="standard", differentiable=True, right=None,
 
 def white_box(classes=2) -> BoundModel:
     """Return a network that is never asked."""
-    return BoundModel(SimpleNamespace(classes=classes, shape=SHAPE), ())
+    compiled = SimpleNamespace(classes=classes, shape=SHAPE)
+    compiled.through_roundings = compiled  # it rounds nothing
+    return BoundModel(compiled, ())
 
 
 def told(found: Finding, outcome: Outcome, weight: Weight = Weight.NOT_PROVEN) -> tuple[str, str]:
