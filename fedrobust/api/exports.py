@@ -93,7 +93,8 @@ def export_model(
 
     Returns:
         `model`, `data`, `accuracy`, `files` (each with `format`, `file`, `bytes`, `accuracy`, `agreement`, `changed`,
-        `alarm`, `taken`, `latency_ms`, `peak-bytes`, `metrics`), `robustness` of the file to take, and `folder`.
+        `alarm` where it changes too many answers, `taken`, `latency_ms`, `peak-bytes`, `metrics`), `robustness` of the
+        file to take, and `folder`.
 
     Raises:
         ModelFileError, DataError, ConfigError, ThreatError: an argument cannot be used.

@@ -31,6 +31,8 @@ from fedrobust.runs.record import ExportRecord
 from fedrobust.runs.record.card import AuditedModelRecord
 from fedrobust.runs.record.export import ExportResultRecord, FileRobustnessRecord
 
+NOT_ATTACKED = "an ONNX file is not attacked: its figures under attack are those of the model, up to rounding"
+
 
 def export_files(
     model: str | Path | Any,
@@ -81,10 +83,24 @@ def export_files(
     logits = opened.target.logits(test)
     sample = calibration_sample(dataset.train, seed).images
     about = About(dataset.label_names, dataset.image_shape, False, opened.name, dataset.name, defence)
+    refusals: list[str] = []
     measured = exported_and_measured(
-        network, folder, formats, opened.images(sample), test, labels, logits, about, stem=stem, memory=True
+        network,
+        folder,
+        formats,
+        opened.images(sample),
+        test,
+        labels,
+        logits,
+        about,
+        stem=stem,
+        refused=refusals.append,
+        memory=True,
     )
     taken = chosen(measured)
+    notes = (*notes, *refusals)
+    if plan is not None and taken is not None and taken.format == "onnx":
+        notes = (*notes, NOT_ATTACKED)
     robustness = None
     if plan is not None and taken is not None and taken.format != "onnx":
         path = folder / taken.file

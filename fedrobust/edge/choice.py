@@ -40,14 +40,15 @@ def chosen(results: Sequence[EdgeResult]) -> EdgeResult | None:
     return min(fit, key=lambda one: places.get(one.format, len(places)), default=None)
 
 
-def fallback(results: Sequence[EdgeResult]) -> str:
-    """Return the format to export next, because int8 changes too many answers; empty: none.
+def fallback(results: Sequence[EdgeResult], refused: bool = False) -> str:
+    """Return the format to export next, because int8 changes too many answers or has no form; empty: none.
 
     Args:
         results: of the files so far.
+        refused: whether int8 was asked for and cannot be written.
     """
     there = {one.format: one for one in results}
-    if "int8" not in there or not changes_too_many(there["int8"]):
+    if not refused and ("int8" not in there or not changes_too_many(there["int8"])):
         return ""
     if any(name in there and not changes_too_many(there[name]) for name in ("dynamic", "int16x8", "float16")):
         return ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fedrobust.atomic import atomic
 from fedrobust.edge.about import About
 from fedrobust.edge.device_files import write_device_files
-from fedrobust.edge.errors import ExportError
+from fedrobust.edge.errors import ExportError, NoIntegerFormError
 from fedrobust.edge.formats import FORMATS, Format, settle
 from fedrobust.edge.interpreter import Images, unit_images
 from fedrobust.edge.noise import without_noise
@@ -185,7 +185,8 @@ def converted(inference: Any, form: Format, calibration: Images | None) -> bytes
         with temporary_files_in("fedrobust-conversion-"):
             return bytes(converter.convert())
     except Exception as error:
-        raise ExportError(f"the model cannot be exported as {form.name}: {reason(str(error))}") from error
+        message = f"the model cannot be exported as {form.name}: {reason(str(error))}"
+        raise (NoIntegerFormError(message, form.name) if form.calibrated else ExportError(message)) from error
 
 
 def reason(message: str) -> str:
@@ -231,8 +232,10 @@ def check_tensors(content: bytes, form: Format) -> None:
         if details["dtype"].__name__ in form.foreign
     ]
     if foreign:
-        floats = ": an operation has no int8 form; dynamic, float16 and float32 compute it in float32"
-        raise ExportError(
-            f"{form.name} came out with {len(foreign)} foreign tensors, the first: {foreign[0]}"
-            f"{floats if form.name == 'int8' else ''}"
+        found = f"{form.name} came out with {len(foreign)} foreign tensors, the first: {foreign[0]}"
+        if not form.calibrated:
+            raise ExportError(found)
+        raise NoIntegerFormError(
+            f"{found}: an operation has no {form.name} form; dynamic, float16 and float32 compute it in float32",
+            form.name,
         )

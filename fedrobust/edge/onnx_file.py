@@ -10,6 +10,7 @@ import numpy as np
 from fedrobust.edge.about import About
 from fedrobust.edge.errors import ExportError
 from fedrobust.edge.interpreter import Images, LiteRTFileError, Logits, unit_images
+from fedrobust.edge.rescaling import convolve_rescalings
 from fedrobust.errors import first_line
 from fedrobust.temporary import temporary_files_in
 
@@ -43,6 +44,7 @@ def onnx_content(model: "keras.Model", shape: tuple[int, ...], about: About | No
     except ImportError as error:
         raise ExportError(f"onnx needs tf2onnx ({error}): {EXTRA}, or leave the format out") from error
     # Constants of the graph itself: tf2onnx would make inputs of what a function captures.
+    model = convolve_rescalings(model)
     trainable = [variable.numpy() for variable in model.trainable_variables]
     others = [variable.numpy() for variable in model.non_trainable_variables]
 
@@ -60,7 +62,33 @@ def onnx_content(model: "keras.Model", shape: tuple[int, ...], about: About | No
     if about is not None:
         entry = content.metadata_props.add()
         entry.key, entry.value = KEY, json.dumps(about.to_json())
-    return bytes(content.SerializeToString())
+    written = bytes(content.SerializeToString())
+    # tf2onnx only logs operations that it does not know.
+    try:
+        session_of(written)
+    except LiteRTFileError as error:
+        raise ExportError(f"the model cannot be exported as onnx: {error}") from error
+    return written
+
+
+def session_of(file: Path | bytes, threads: int = 1) -> Any:
+    """Return ONNX Runtime's session of a file, or of the content of one.
+
+    Raises:
+        LiteRTFileError: ONNX Runtime is not installed or cannot open it.
+    """
+    name = "ONNX Runtime" if isinstance(file, bytes) else f"{file}: ONNX Runtime"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise LiteRTFileError(f"{name} is missing ({error}): {EXTRA}") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    given = file if isinstance(file, bytes) else str(file)
+    try:
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises types of its own
+        raise LiteRTFileError(f"{name} cannot open it: {first_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -89,18 +117,24 @@ class OnnxInterpreter:
         Raises:
             LiteRTFileError: ONNX Runtime is not installed or cannot open it.
         """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise LiteRTFileError(f"{path}: needs ONNX Runtime ({error}): {EXTRA}") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises types of its own
-            raise LiteRTFileError(f"{path}: ONNX Runtime cannot open it: {first_line(error)}") from error
+        session = session_of(path, threads)
         shape = session.get_inputs()[0].shape
         return cls(path, threads, batch, tuple(int(side) for side in shape[1:]), session)
+
+    @property
+    def about(self) -> About | None:
+        """What the file says of itself; None if it says nothing.
+
+        Raises:
+            LiteRTFileError: what it says cannot be read.
+        """
+        said = self.session.get_modelmeta().custom_metadata_map.get(KEY)
+        try:
+            return None if said is None else About.of(json.loads(said))
+        except (ValueError, RecursionError) as error:
+            raise LiteRTFileError(
+                f"{self.path}: its metadata {KEY!r} are damaged: {error}; export the model again"
+            ) from error
 
     def logits(self, images: Images) -> Logits:
         """Return the logits of `images`, shape (n, classes) float32; see `Interpreter.logits`."""

@@ -47,7 +47,10 @@ def exportable(
     inputs = keras.Input(preparation.prepared)
     logits = model(formatted(inputs, format, preparation.prepared[2]))
     if single:
-        logits = keras.layers.Concatenate()([keras.ops.zeros_like(logits), logits])
+        # As weights: zeros have no int8 form.
+        both = keras.layers.Dense(2, use_bias=False)
+        logits = both(logits)
+        both.set_weights([np.array([[0.0, 1.0]], np.float32)])
     if labels:
         logits = keras.ops.take(logits, np.argsort(labels), axis=1)
     return with_preparation(keras.Model(inputs, logits, name="network"), preparation, None, "exported")

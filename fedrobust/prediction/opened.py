@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.edge.about import read_about
-from fedrobust.edge.interpreter import Interpreter
+from fedrobust.edge import runner as runtime
+from fedrobust.edge.about import About, read_about
+from fedrobust.edge.onnx_file import OnnxInterpreter
 from fedrobust.models.keras_file import ModelFileError, load_keras
 from fedrobust.paths import expanded
 from fedrobust.runs.folder import RunFolder, RunFolderError
@@ -16,6 +17,9 @@ from fedrobust.runs.record import DatasetRecord
 from fedrobust.runtime import start_tensorflow
 
 Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+Function = tuple[tuple[int, ...], int, Logits]
+"""(shape of an image, number of classes, images to logits)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +46,8 @@ def opened(model: str | Path) -> OpenedModel:
 
     Args:
         model: a run folder, for its global model; a ``.keras`` file in a run folder, or beside a copy of the run's
-            ``result.json``; a ``.tflite`` file, which names its labels itself (older ones are read like ``.keras``
-            files).
+            ``result.json``; a ``.tflite`` or ``.onnx`` file, which names its labels itself (older ones are read like
+            ``.keras`` files).
 
     Raises:
         ModelFileError: there is no such model, or nothing tells what its outputs mean.
@@ -58,10 +62,10 @@ def opened(model: str | Path) -> OpenedModel:
             f"{path}: there is no such file"
             + ("; the run has not written its model: finish it first" if given.is_dir() else "")
         )
-    if path.suffix not in (".keras", ".tflite"):
-        raise ModelFileError(f"{path}: allowed: a run folder, or a .keras or .tflite file of a run")
-    labels, multilabel = _meaning(path)
-    shape, classes, logits = _of_litert(path) if path.suffix == ".tflite" else _of_keras(path)
+    if path.suffix not in (".keras", ".tflite", ".onnx"):
+        raise ModelFileError(f"{path}: allowed: a run folder, or a .keras, .tflite or .onnx file of a run")
+    about, (shape, classes, logits) = _of_keras(path) if path.suffix == ".keras" else _of_exported(path)
+    labels, multilabel = _meaning(path, about)
     if classes != len(labels):
         raise ModelFileError(
             f"{path}: {classes} outputs, but the run in its folder has {len(labels)} classes: it is another run's model"
@@ -71,9 +75,8 @@ def opened(model: str | Path) -> OpenedModel:
     return OpenedModel(path, labels, multilabel, shape, logits)
 
 
-def _meaning(path: Path) -> tuple[tuple[str, ...], bool]:
+def _meaning(path: Path, about: About | None) -> tuple[tuple[str, ...], bool]:
     """Return the names of a model's outputs, and whether an image may have several of them."""
-    about = read_about(path) if path.suffix == ".tflite" else None
     if about is not None:
         return about.labels, about.multilabel
     dataset = _dataset(path)
@@ -96,17 +99,18 @@ def _dataset(path: Path) -> DatasetRecord:
     return dataset
 
 
-def _of_keras(path: Path) -> tuple[tuple[int, ...], int, Logits]:
+def _of_keras(path: Path) -> tuple[None, Function]:
     start_tensorflow()
     model = load_keras(path)
 
     def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(model.predict(images, verbose=0))
 
-    return tuple(model.input_shape[1:]), int(model.output_shape[-1]), logits
+    return None, (tuple(model.input_shape[1:]), int(model.output_shape[-1]), logits)
 
 
-def _of_litert(path: Path) -> tuple[tuple[int, ...], int, Logits]:
-    interpreter = Interpreter.open(path)
-    shape = interpreter.image_shape
-    return shape, interpreter.logits(np.zeros((1, *shape), np.float32)).shape[1], interpreter.logits
+def _of_exported(path: Path) -> tuple[About | None, Function]:
+    runner = runtime.opened(path)
+    about = runner.about if isinstance(runner, OnnxInterpreter) else read_about(path)
+    shape = runner.image_shape
+    return about, (shape, runner.logits(np.zeros((1, *shape), np.float32)).shape[1], runner.logits)

@@ -19,7 +19,7 @@ BATCH = 64
 """Images that are decoded and classified at a time."""
 
 THRESHOLD = 0.5
-"""Probability from which a finding of multi-label images is reported."""
+"""Probability above which a finding of multi-label images is reported, as it counts in a study's figures."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Prediction:
 
     Attributes:
         image: path of its file, or its place.
-        name: of the most probable class; of multi-label images, the findings of at least 50 %, joined by ", ".
+        name: of the most probable class; of multi-label images, the findings above 50 %, joined by ", ".
         label: number of the most probable class, from 0.
         probability: of `label`: the softmax of the logits, or the sigmoid of multi-label models; not calibrated.
         probabilities: of every class, by name.
@@ -117,9 +117,7 @@ def predict(
             by_name = dict(zip(network.labels, row.tolist(), strict=True))
             name = network.labels[label]
             if network.multilabel:
-                name = (
-                    ", ".join(each for each, value in by_name.items() if value >= THRESHOLD) or "no finding"
-                )
+                name = ", ".join(each for each, value in by_name.items() if value > THRESHOLD) or "no finding"
             found.append(Prediction(one.name, name, label, float(row[label]), by_name, one.changes))
     return Predictions(str(network.path), tuple(found))
 

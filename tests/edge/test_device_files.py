@@ -6,12 +6,14 @@ import sys
 import venv
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from fedrobust.edge.about import About
 from fedrobust.edge.device_files import write_device_files
+from fedrobust.edge.export import export
 from fedrobust.edge.interpreter import Interpreter
 
 
@@ -54,6 +56,41 @@ def test_the_script_says_what_keras_says(study, exported, tmp_path):
     np.testing.assert_allclose(said, chances, atol=1e-3)
     found, _ = answers(sys.executable, exported["int8"], paths, environment)
     assert sum(one == other for one, other in zip(found, labels, strict=True)) >= 95
+
+
+def test_images_are_seen_as_predict_sees_them(study, exported, tmp_path):
+    """Turned by EXIF, with transparency, and deeper than 8 bits."""
+    image = np.rint(255 * study.images[0, ..., 0]).astype(np.uint8)
+    picture = Image.fromarray(image)
+    picture.save(tmp_path / "as-is.png")
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    picture.rotate(90).save(tmp_path / "turned.png", exif=turned)
+    clear = np.dstack([image, image, image, np.full_like(image, 255)])
+    clear[image == 0] = (255, 255, 255, 0)
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    paths = [tmp_path / f"{name}.png" for name in ("as-is", "turned", "clear")]
+    found, said = answers(sys.executable, exported["float32"], paths)
+    assert len(set(found)) == 1
+    np.testing.assert_allclose(said, said[0], atol=1e-3)
+    Image.fromarray(image.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    command = [sys.executable, "classify.py", exported["float32"], tmp_path / "deep.png"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=exported["float32"].parent
+    )
+    assert done.returncode == 1
+    assert "deeper than 8 bits" in done.stderr
+
+
+def test_answers_that_are_alike_keep_the_order_of_the_labels(tmp_path):
+    """As everywhere else, where the first of the largest counts."""
+    inputs = keras.Input((28, 28, 1))
+    tied = keras.Model(
+        inputs, keras.layers.Dense(3, kernel_initializer="zeros")(keras.layers.Flatten()(inputs))
+    )
+    file = export(tied, tmp_path, ["float32"], about=About(("a", "b", "c"), (28, 28, 1)))["float32"]
+    found, _ = answers(sys.executable, file, pictures(np.full((1, 28, 28, 1), 0.5), tmp_path))
+    assert found == ["a"]
 
 
 def test_several_labels_are_told_with_a_probability_each(exported, bare, tmp_path):
@@ -106,4 +143,4 @@ def test_it_agrees_with_keras_on_100_images_where_there_is_no_tensorflow(study, 
 def test_the_script_is_short():
     source = Path(__file__).parents[2] / "fedrobust" / "edge" / "classify.py.txt"
     code = source.read_text().split('"""')[2]
-    assert len([line for line in code.splitlines() if line.strip() and "import" not in line]) <= 20
+    assert len([line for line in code.splitlines() if line.strip() and "import" not in line]) <= 22

@@ -20,6 +20,33 @@ def test_the_convolution_computes_the_rescaling(scale, offset):
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [({}, (5, 4, 3)), ({"axis": None}, (5, 4, 3)), ({"axis": (1, 3)}, (5, 4, 3)), ({"invert": True}, (3,))],
+)
+def test_a_normalization_is_computed_with_what_it_was_adapted_to(settings, shape):
+    """Among layers with weights, which a copy has to get in their order."""
+    import keras
+
+    images = np.random.default_rng(0).normal(3, 2, (40, *shape)).astype(np.float32)
+    layer = keras.layers.Normalization(**settings)
+    layer.adapt(images)
+    inputs = keras.Input(shape)
+    x = keras.layers.Dense(3)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.BatchNormalization()(layer(x))))
+    found = convolve_rescalings(model)
+    assert not any(isinstance(each, keras.layers.Normalization) for each in found.layers)
+    np.testing.assert_allclose(found(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_scaling_of_logits_has_no_convolution():
+    import keras
+
+    inputs = keras.Input((4,))
+    model = convolve_rescalings(keras.Model(inputs, keras.layers.Rescaling(0.5)(inputs)))
+    np.testing.assert_allclose(model(np.full((2, 4), 3.0, np.float32)), np.full((2, 4), 1.5))
+
+
 def test_a_rescaling_inside_a_nested_model_is_found_and_the_weights_are_kept(study):
     import keras
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fedrobust.edge.export import export
+from fedrobust.edge.interpreter import Interpreter
 from fedrobust.errors import ConfigError
 from fedrobust.models.exportable import exportable, formatted
 from fedrobust.models.input_format import UNIT, InputFormat
@@ -64,6 +66,14 @@ def test_a_single_unit_becomes_the_logit_of_class_1(draw):
     made = exportable(model, Preparation((4, 5, 1), (4, 5, 1)), UNIT, "logits", (), "single")
     own = np.asarray(model(images))
     np.testing.assert_allclose(np.asarray(made(images)), np.hstack([0 * own, own]), atol=1e-5)
+
+
+def test_a_single_unit_has_an_int8_form(draw, tmp_path):
+    model = network((8, 8, 1), units=1)
+    made = exportable(model, Preparation((8, 8, 1), (8, 8, 1)), UNIT, "logits", (1, 0), "single")
+    images = draw.random((20, 8, 8, 1)).astype(np.float32)
+    file = export(made, tmp_path, ["int8"], images)["int8"]
+    np.testing.assert_allclose(Interpreter.open(file).logits(images), np.asarray(made(images)), atol=0.1)
 
 
 def test_probabilities_are_refused():

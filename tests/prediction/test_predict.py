@@ -97,7 +97,7 @@ def test_findings_of_multi_label_models_do_not_exclude_each_other(folder, tmp_pa
     data = DatasetRecord(labels=("mass", "nodule"), task="multi-label, binary-class")
     RunFolder(tmp_path).write_json("result.json", RunRecord(dataset=data).to_json())
     found = fedrobust.predict(tmp_path, grey(255), grey(0))
-    assert [one.name for one in found] == ["mass, nodule", "mass"]
+    assert [one.name for one in found] == ["nodule", "no finding"], "a logit of 0 is no finding"
     assert found[1].probabilities == pytest.approx({"mass": 0.5, "nodule": sigmoid(-5)}, abs=1e-5)
 
 
@@ -106,8 +106,18 @@ def test_a_litert_file_names_its_labels_itself(folder, tmp_path):
     alone = tmp_path / "alone.float32.tflite"
     alone.write_bytes(about.behind((folder / "student.float32.tflite").read_bytes()))
     found = fedrobust.predict(alone, grey(255), grey(0))
-    assert [one.name for one in found] == ["mass, nodule", "mass"]
+    assert [one.name for one in found] == ["nodule", "no finding"], "a logit of 0 is no finding"
     assert found[1].probabilities == pytest.approx({"mass": 0.5, "nodule": sigmoid(-5)}, abs=1e-5)
+
+
+def test_an_onnx_file_names_its_labels_itself(folder, tmp_path):
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("onnxruntime")
+    model = keras.models.load_model(folder / "model.keras")
+    export(model, tmp_path, ("onnx",), stem="alone", about=About(("shadow", "light"), (8, 8, 1)))
+    found = fedrobust.predict(tmp_path / "alone.onnx", grey(255), grey(0))
+    assert [one.name for one in found] == ["light", "shadow"]
+    assert found[0].probabilities["light"] == pytest.approx(sigmoid(5), abs=1e-5)
 
 
 def test_what_cannot_be_used_is_named_with_what_can(folder, tmp_path):

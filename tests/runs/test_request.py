@@ -136,12 +136,16 @@ def test_force_takes_away_the_results_of_another_request_only(tmp_path):
         with folder_for(request, tmp_path, tmp_path, "x", force=True) as folder:
             return sorted(path.name for path in folder.iterdir())
 
-    for name in ("attack.json", "card.json", "notes.txt"):
+    for name in ("attack.json", "card.json", "labels.txt", "export.html", "model.int8.tflite", "notes.txt"):
         (tmp_path / name).write_text("{}")
+    (tmp_path / "export.json").write_text('{"files": [{"file": "model.int8.tflite"}, {"file": "../x"}, 3]}')
     assert files(FIRST) == ["notes.txt", "request.json"]
     (tmp_path / "card.json").write_text("{}")
     assert files(FIRST) == ["card.json", "notes.txt", "request.json"]
     assert files(SECOND) == ["notes.txt", "request.json"], "one of the two results may be missing"
+    (tmp_path / "model.int8.tflite").write_text("of nobody")
+    (tmp_path / "export.json").write_text("damaged")
+    assert files(FIRST) == ["model.int8.tflite", "notes.txt", "request.json"]
 
 
 def test_a_failure_leaves_the_request_where_there_is_more(tmp_path):

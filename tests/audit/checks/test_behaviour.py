@@ -283,7 +283,7 @@ def twin(float_square=10, square=10, through=30, transfer=20, rays=5, effort="st
     [
         (10, 10, 30, False),
         (14, 10, 30, False),
-        (15, 10, 30, True),
+        (15, 10, 30, False),
         (10, 10, 26, False),
         (10, 10, 25, True),
         (0, 40, 60, False),
