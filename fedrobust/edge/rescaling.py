@@ -91,4 +91,5 @@ def factors_of(layer: "keras.layers.Layer") -> tuple[NDArray[np.float32], NDArra
     deviation = np.maximum(
         np.sqrt(np.asarray(layer.variance, np.float32)), np.float32(keras.config.epsilon())
     )
-    return (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+    factors, offsets = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
+    return factors.astype(np.float32), offsets.astype(np.float32)
