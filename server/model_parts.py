@@ -138,6 +138,13 @@ class ModelParts:
         cached = training.cache_features and training.trained_layers == "head"
         return study.features if cached and study.prediction_defence is None else None
 
+    @part
+    def undefended(self) -> Evaluator:
+        """The evaluator of models as clients train them: without a prediction-time defence."""
+        if self.classifier.defence is None:
+            return self.evaluator.bare
+        return self.evaluator.of_model(self.classifier.with_defence(None))
+
     def defended(self, evaluator: Evaluator, weights: Weights) -> tuple[Evaluator, Weights]:
         """Return evaluator and weights of a model behind the study's prediction-time defence; the same without one.
 
@@ -215,6 +222,7 @@ class ModelParts:
             study.base,
             study.detector,
             settings.model.detector_rate,
+            settings.training.recipe_from,
         )
 
     @part

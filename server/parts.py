@@ -66,7 +66,7 @@ class ServerParts(BaselineParts):
             sends_of(study.algorithm, self.classifier.layout),
             federation.clients,
             self.classifier.layout,
-            lambda current: StudyAnswers(self.evaluator.bare, current, study.seed, self.recalibrate),
+            lambda current: StudyAnswers(self.undefended, current, study.seed, self.recalibrate),
             self.batchnorm_policy == "moments",
             study.promise is not None and not isinstance(self.grid, SimulatedGrid),
             federation.secure_aggregation,
@@ -80,7 +80,7 @@ class ServerParts(BaselineParts):
         if not isinstance(self.grid, SimulatedGrid):
             return None
         own = [study.shard(client) for client in study.schedule.malicious]
-        return objective_of(study.attack, self.evaluator.bare, own, study.problem.classes, study.seed)
+        return objective_of(study.attack, self.undefended, own, study.problem.classes, study.seed)
 
     @part
     def registry(self) -> ClientRegistry:
@@ -197,14 +197,15 @@ class ServerParts(BaselineParts):
                 f'"{training.space}" (training) and "{settings.space}" (evaluation): the attack takes its epsilon from '
                 'an adversarial recipe in the same space; choose one, such as "pgd", or another figure, such as "auc"'
             )
+        first = self.study.experiment.training.recipe_from
         if settings.select == "last" or settings.select_by != "worst-client":
-            return Selection(settings)
+            return Selection(settings, first=first)
         if self.mixes is None:
             raise ConfigError(
                 f'evaluation.select-by = "worst-client": class mixes are known of at most {MOST_COMPARED} clients; '
                 'choose "balanced-accuracy", say'
             )
-        return Selection(settings, self.mixes)
+        return Selection(settings, self.mixes, first)
 
     @property
     def attack_success(self) -> AttackSuccess:

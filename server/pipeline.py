@@ -198,6 +198,7 @@ class Pipeline:
     def conclude(self, folder: RunFolder, weights: Weights) -> None:
         """Evaluate the selected model, audit it, distil its student, export it."""
         auditor = self.parts.auditor
+        trained = weights
         evaluator, weights = self.parts.defended(self.parts.evaluator, weights)
         if self.parts.study.prediction_defence is not None:
             self.recorder.note_model(digest=weights.digest())
@@ -216,7 +217,7 @@ class Pipeline:
             folder.write_json("card.json", record.to_json())
             self.recorder.note(audit=record)
         if self.parts.distillation is not None:
-            self.teach(folder, evaluator, weights)
+            self.teach(folder, evaluator, weights, trained)
 
     def compare(self, state: Checkpoint) -> None:
         """Compare the last round's global model with central, personal and local models, if there are any."""
@@ -228,12 +229,12 @@ class Pipeline:
             emit(StageStarted(f"measuring the models of {len(parts.client_comparison.clients)} clients"))
             self.recorder.note(clients=parts.client_comparison(state))
 
-    def teach(self, folder: RunFolder, evaluator: Evaluator, weights: Weights) -> None:
-        """Distil the student of the global model with `weights`, measure it, export it, audit it with its file."""
+    def teach(self, folder: RunFolder, evaluator: Evaluator, weights: Weights, trained: Weights) -> None:
+        """Distil the student of the global model (`trained`: without its defence), measure, export and audit it."""
         auditor, plan = self.parts.auditor, self.parts.distillation
         assert plan is not None
         emit(StageStarted("distilling the student"))
-        student: Student = taught(self.parts, plan, evaluator, weights)
+        student: Student = taught(self.parts, plan, evaluator, weights, trained)
         behind, adapted = self.parts.defended(evaluator.of_model(student.classifier), student.weights)
         student = replace(student, weights=adapted)
         emit(StageStarted("training the control of the student"))

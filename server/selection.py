@@ -18,10 +18,12 @@ class Selection:
         settings: of ``[evaluation]``: ``select``, ``select_by`` and ``stop_after``.
         mixes: (clients, classes) class distribution of each client's training images, for the worst-off client; None
             if unknown.
+        first: round from which the recipe trains: models of earlier ones are selected only where there is no other.
     """
 
     settings: Evaluation
     mixes: np.ndarray | None = None
+    first: int = 1
 
     @property
     def validates(self) -> bool:
@@ -35,6 +37,8 @@ class Selection:
         """
         if self.settings.select == "last":
             return float(entry.round)
+        if entry.round < self.first:
+            return -np.inf
         if self.settings.select_by == "robust-accuracy":
             return -np.inf if entry.pgd_probe is None else entry.pgd_probe
         figure = None if entry.validation is None else self.figure(entry.validation)
@@ -55,7 +59,11 @@ class Selection:
         """Return the scores of validated rounds, for `exhausted`; none if the study does not stop early."""
         if not self.settings.stop_after:
             return []
-        return [self.score(entry) for entry in rounds if entry.validation is not None]
+        return [
+            self.score(entry)
+            for entry in rounds
+            if entry.validation is not None and entry.round >= self.first
+        ]
 
     def exhausted(self, scores: Sequence[float]) -> str:
         """Return why the study stops early (no better score in `stop_after` evaluations), "" if it continues."""

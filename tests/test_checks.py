@@ -149,15 +149,26 @@ def test_a_rule_by_losses_gets_losses_of_the_same_training():
         ),
         ({"model__batchnorm_policy": "average"}, ""),
         ({}, ""),
+        (
+            {"training__algorithm": "fedbn", "training__recipe_clients": 0.5},
+            "clients keep statistics of their own",
+        ),
+        (
+            {"training__algorithm": "ditto", "training__recipe_clients": 0.5},
+            "clients keep statistics of their own",
+        ),
+        ({"training__algorithm": "fedbn"}, ""),
+        ({"training__algorithm": "fedper", "training__recipe_clients": 0.5}, ""),
     ],
 )
 def test_a_recipe_that_shares_statistics_keeps_them(settings, message):
     given = study(training__recipe="fedrbn", **settings)
-    parts = given.experiment.model, given.experiment.training, given.recipe, lambda: given.classifier
-    found = list(statistics_shared(*parts))
+    model, training = given.experiment.model, given.experiment.training
+    rest = given.algorithm, lambda: given.classifier
+    found = list(statistics_shared(model, training, given.recipe, *rest))
     assert len(found) == bool(message)
     assert all(message in one for one in found)
-    assert not list(statistics_shared(*parts[:2], study(training__recipe="pgd").recipe, parts[3]))
+    assert not list(statistics_shared(model, training, study(training__recipe="pgd").recipe, *rest))
 
 
 @pytest.mark.parametrize(
@@ -379,6 +390,10 @@ def test_public_images_have_the_studys_shape(tmp_path):
     np.savez(tmp_path / "other.npz", **parts)
     with pytest.raises(ConfigError, match=r"distillation\.public = .*\(20, 20, 1\).*\(28, 28, 1\)"):
         check_data(study(distillation__public=str(tmp_path / "other.npz")))
+    own = study().dataset.train.images[:3]
+    np.savez(tmp_path / "own.npz", images=np.concatenate([own, np.zeros((5, 28, 28, 1), np.uint8)]))
+    with pytest.raises(ConfigError, match="3 of its 8 images are training images of the hospitals"):
+        check_data(study(distillation__public=str(tmp_path / "own.npz")))
     with pytest.raises(ConfigError, match=r'distillation\.public = "none\.npz"'):
         check_data(study(distillation__public="none.npz"))
 
@@ -401,6 +416,19 @@ def test_defensive_distillation_is_of_the_same_network_and_temperature(settings,
     check_data(given(fitting))
     with pytest.raises(ConfigError, match=message):
         check_data(given({**fitting, **settings}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"training__recipe_from": 2, "training__recipe": "pgd"}, "training.recipe-from = 2"),
+        ({"training__recipe_clients": 0.5, "training__recipe": "pgd"}, "training.recipe-clients = 0.5"),
+    ],
+)
+def test_clients_that_exchange_answers_train_alike(settings, said):
+    with pytest.raises(ConfigError, match=f'"class-logits" with {said}'):
+        check_data(study(distillation__teacher="class-logits", **settings))
+    check_data(study(distillation__teacher="local-models", **settings))
 
 
 def test_methods_with_labels_need_one_label_an_image(tmp_path):

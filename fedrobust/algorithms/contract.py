@@ -140,6 +140,11 @@ def proximal_of(algorithm: Algorithm) -> float:
     return float(getattr(algorithm, "proximal", 0.0))
 
 
+def keeps_statistics(algorithm: Algorithm) -> bool:
+    """Return whether BatchNorm statistics of a client's own take the place of those that it is sent."""
+    return bool(getattr(algorithm, "own_statistics", False))
+
+
 def is_steered(algorithm: Algorithm) -> bool:
     """Return whether the clients' local update takes corrections."""
     return bool(getattr(algorithm, "steered", False))

@@ -29,6 +29,7 @@ class Ditto:
     strength: Positive = 0.1
 
     steered: ClassVar[bool] = True
+    own_statistics: ClassVar[bool] = True
 
     def client(self, start: Weights, state: State, train: Train) -> tuple[Weights, State]:
         """Return the trained global weights, and the personal model."""

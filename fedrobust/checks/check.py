@@ -65,7 +65,7 @@ def check_data(study: Study) -> None:
         data.root_images(study.defence.rule, given.federation.aggregator, len(study.dataset.validation)),
         _attack(study),
         data.strengths_fit(given.evaluation, given.audit, given.model.image_size, study.problem),
-        data.public_images(given.distillation, study.problem, lambda: study.public),
+        data.public_images(given.distillation, study.dataset, lambda: study.public),
         _distillation(study),
     )
 
@@ -91,10 +91,13 @@ def check_models(study: Study) -> None:
         secure_aggregation.statistics_averaged(
             given.federation, shares_statistics(study.recipe), given.training.recipe
         ),
+        privacy.statistics_sent(given.federation, study.promise, given.training, study.recipe),
         privacy.no_batch_statistics(given.privacy, given.model, lambda: study.classifier),
         models.rule_reads(study.defence.rule, given.federation.aggregator, lambda: study.classifier),
         models.attack_reads(study.attack, given.poisoning.attack, given.training, lambda: study.classifier),
-        models.statistics_shared(given.model, given.training, study.recipe, lambda: study.classifier),
+        models.statistics_shared(
+            given.model, given.training, study.recipe, study.algorithm, lambda: study.classifier
+        ),
         models.second_batchnorm(given.model, given.training, study.recipe, lambda: study.classifier),
         models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),
         models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat),
@@ -110,8 +113,8 @@ def _distillation(study: Study) -> Iterator[str]:
         given.distillation, given.poisoning, given.training, study.attack, study.algorithm
     )
     yield from classes_teach(given.distillation, given.federation, given.training, method, loss)
-    names = study.dataset.label_names
-    yield from transfer_labels(given.distillation, method, names, lambda: study.public)
+    names, multilabel = study.dataset.label_names, study.dataset.multilabel
+    yield from transfer_labels(given.distillation, method, names, multilabel, lambda: study.public)
 
 
 def _members(study: Study) -> Iterator[str]:
@@ -135,7 +138,13 @@ def _promised(study: Study) -> Iterator[str]:
     yield from privacy.nothing_beside(federation, promise, given.distillation)
     yield from privacy.delta_small(given.privacy, promise, federation.clients)
     yield from privacy.examples_protected(
-        given.privacy, given.data, training, algorithm, study.attack, given.distillation
+        given.privacy,
+        given.data,
+        training,
+        algorithm,
+        study.attack,
+        given.distillation,
+        loss_named(training, given.base),
     )
 
 

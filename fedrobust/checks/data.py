@@ -9,7 +9,7 @@ from fedrobust.aggregation import FedDF, FLShield, FLTrust
 from fedrobust.checks.reach import check_reach
 from fedrobust.checks.settings import shown
 from fedrobust.config.sections import Audit, Distillation, Evaluation
-from fedrobust.data.dataset import Split
+from fedrobust.data.dataset import Dataset, Split
 from fedrobust.data.partition import Partition
 from fedrobust.data.partition.drawn import Drawing
 from fedrobust.data.problem import Problem
@@ -146,9 +146,15 @@ def strengths_fit(evaluation: Evaluation, audit: Audit, image_size: int, problem
 
 
 def public_images(
-    distillation: Distillation, problem: Problem, public: Callable[[], TransferSet | None]
+    distillation: Distillation, dataset: Dataset, public: Callable[[], TransferSet | None]
 ) -> Iterator[str]:
-    """A student's public images have the shape of the study's."""
+    """A student's public images have the shape of the study's, and are no hospital's.
+
+    Args:
+        distillation: names the public images.
+        dataset: the study's.
+        public: returns the public images.
+    """
     if not (distillation.enabled and distillation.public):
         return
     key = f'distillation.public = "{distillation.public}"'
@@ -158,5 +164,13 @@ def public_images(
         yield f"{key}: {error}"
         return
     assert other is not None
-    if other.image_shape != problem.image_shape:
-        yield f"{key}: images of {other.image_shape}, the study's are {problem.image_shape}"
+    if other.image_shape != dataset.image_shape:
+        yield f"{key}: images of {other.image_shape}, the study's are {dataset.image_shape}"
+        return
+    own = {image.tobytes() for image in dataset.train.images}
+    known = sum(image.tobytes() in own for image in other.images)
+    if known:
+        yield (
+            f"{key}: {known:,} of its {len(other.images):,} images are training images of the hospitals, which the "
+            "server must not see; name other images, or leave it empty for the validation split"
+        )

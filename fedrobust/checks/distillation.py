@@ -104,6 +104,16 @@ def classes_teach(
             f'{key} with training.loss = "{training.loss}": labels and answers of others are mixed, which is what '
             'cross-entropy can do; set training.loss = "cross-entropy"'
         )
+    for setting, value, usual in (
+        ("recipe-from", training.recipe_from, 1),
+        ("recipe-clients", training.recipe_clients, 1.0),
+        ("unfreeze", list(training.unfreeze), []),
+    ):
+        if value != usual:
+            yield (
+                f"{key} with training.{setting} = {value}: all clients train with one recipe and the same layers in "
+                "all rounds; take it out, or choose another teacher"
+            )
     if trait(method, "asks_teacher"):
         yield (
             f'{key} with distillation.method = "{distillation.method}": it asks the teacher about perturbed images, '
@@ -120,6 +130,7 @@ def transfer_labels(
     distillation: Distillation,
     method: Any,
     label_names: tuple[str, ...],
+    multilabel: bool,
     public: Callable[[], TransferSet | None],
 ) -> Iterator[str]:
     """The transfer images have the labels that the method needs.
@@ -128,6 +139,7 @@ def transfer_labels(
         distillation: settings of the student.
         method: of the study.
         label_names: of the study's images.
+        multilabel: whether these have several labels each.
         public: returns the public transfer set; None: the validation split.
     """
     by_classes = distillation.teacher == "class-logits"
@@ -145,7 +157,7 @@ def transfer_labels(
             f"two; set it to 0, or choose {other_choice}"
         )
     other = public() if distillation.public else None
-    if other is not None and (other.labels is None or tuple(other.label_names) != tuple(label_names)):
+    if other is not None and not other.has_labels_of(label_names, multilabel):
         what = "no labels" if other.labels is None else "labels of other classes"
         yield (
             f'{key} with distillation.public = "{distillation.public}": it needs the labels of the transfer images, '

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from fedrobust.aggregation import InfeasibleError
+from fedrobust.algorithms.contract import keeps_statistics
 from fedrobust.config.sections import Distillation, Model, Training
 from fedrobust.data.dataset import DataError
 from fedrobust.data.problem import Problem
@@ -120,18 +121,25 @@ def attack_reads(
 
 
 def statistics_shared(
-    model: Model, training: Training, recipe: Recipe, classifier: Callable[[], Classifier]
+    model: Model, training: Training, recipe: Recipe, algorithm: Any, classifier: Callable[[], Classifier]
 ) -> Iterator[str]:
     """A recipe that shares BatchNorm statistics of adversarial images has statistics, and keeps them.
 
     Args:
         model: settings of the network.
-        training: names the recipe.
+        training: names the recipe and the federated algorithm.
         recipe: of the study.
+        algorithm: of the study.
         classifier: returns the network.
     """
     if not shares_statistics(recipe):
         return
+    if keeps_statistics(algorithm) and training.recipe_clients < 1:
+        yield (
+            f'training.algorithm = "{training.algorithm}" with training.recipe = "{training.recipe}" and '
+            f"training.recipe-clients = {training.recipe_clients}: clients keep statistics of their own, and those "
+            'without adversarial images would never get the shared ones; choose another algorithm, such as "fedavg"'
+        )
     if model.batchnorm_policy not in ("auto", "average"):
         yield (
             f'model.batchnorm-policy = "{model.batchnorm_policy}" with training.recipe = "{training.recipe}": the '

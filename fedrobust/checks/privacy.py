@@ -8,6 +8,8 @@ from fedrobust.algorithms.contract import is_steered
 from fedrobust.config.sections import Data, Distillation, Evaluation, Federation, Model, Privacy, Training
 from fedrobust.privacy import Promise, changes_aggregates, changes_models, looks_at_replies
 from fedrobust.privacy.accounting import MISSING, installed
+from fedrobust.training.losses.contract import uses_shares
+from fedrobust.training.recipes.recipe import Recipe, two_batchnorms
 
 UNIFORM = "mean(weighting='uniform')"
 
@@ -110,6 +112,25 @@ def sampling_known(
         )
 
 
+def statistics_sent(
+    federation: Federation, promise: Promise | None, training: Training, recipe: Recipe
+) -> Iterator[str]:
+    """Clients with a promise send no BatchNorm statistics, which the second set of a recipe needs.
+
+    Args:
+        federation: names the postprocessors.
+        promise: of the clients; None: nothing is promised.
+        training: names the recipe.
+        recipe: of the study.
+    """
+    if promise is not None and two_batchnorms(recipe):
+        yield (
+            f'training.recipe = "{training.recipe}" with federation.postprocessors = {list(federation.postprocessors)}:'
+            " clients send no BatchNorm statistics, which carry no noise, and the server can measure those of clean "
+            "images alone; choose another recipe"
+        )
+
+
 def nothing_beside(
     federation: Federation, promise: Promise | None, distillation: Distillation
 ) -> Iterator[str]:
@@ -123,15 +144,21 @@ def nothing_beside(
     if promise is None:
         return
     named = f"federation.postprocessors = {list(federation.postprocessors)}"
-    if distillation.enabled and distillation.teacher == "clients":
+    if distillation.enabled and distillation.teacher != "global-model":
         yield (
-            f'distillation.teacher = "clients" with {named}: the models of single clients would be asked for once '
-            'more, beside what is accounted; set distillation.teacher = "global-model"'
+            f'distillation.teacher = "{distillation.teacher}" with {named}: clients would send models of their own, or '
+            'what these answer, beside what is accounted; set distillation.teacher = "global-model"'
         )
 
 
 def examples_protected(
-    privacy: Privacy, data: Data, training: Training, algorithm: Any, attack: Any, distillation: Distillation
+    privacy: Privacy,
+    data: Data,
+    training: Training,
+    algorithm: Any,
+    attack: Any,
+    distillation: Distillation,
+    loss: Any,
 ) -> Iterator[str]:
     """The gradient of an image depends on no other image, and all that is trained on is accounted.
 
@@ -142,6 +169,7 @@ def examples_protected(
         algorithm: of the study.
         attack: of the study.
         distillation: names the teacher.
+        loss: of the study.
     """
     if not privacy.protects_examples:
         return
@@ -163,10 +191,10 @@ def examples_protected(
             f'training.class-weights = "{training.class_weights}" with {named}: an image would change the weights of '
             'all others; set "none"'
         )
-    if training.loss.startswith("balanced-softmax"):
+    if uses_shares(loss):
         yield (
             f'training.loss = "{training.loss}" with {named}: it uses the class shares of all images; choose another '
-            'loss, such as "focal"'
+            'loss, such as "focal", or set balanced=False'
         )
     if any(one.startswith("mixup") for one in training.augmentations):
         yield f"training.augmentations = {list(training.augmentations)} with {named}: mixup mixes images; take it out"

@@ -69,10 +69,10 @@ def nobody_looks(
             f'poisoning.attack = "{poisoning.attack}" with {NAMED}: it is computed from the updates of honest clients, '
             'which nobody sees; choose an attack of single clients, such as "sign-flip" or "scaling"'
         )
-    if distillation.enabled and distillation.teacher == "clients":
+    if distillation.enabled and distillation.teacher in ("clients", "local-models"):
         yield (
-            f'distillation.teacher = "clients" with {NAMED}: the server would get single models; set '
-            'distillation.teacher = "global-model"'
+            f'distillation.teacher = "{distillation.teacher}" with {NAMED}: the server would get the models of single '
+            'clients, or what they answer; set distillation.teacher = "global-model"'
         )
     if sampled < FEWEST:
         yield (

@@ -1,6 +1,6 @@
 """Public images that a student learns from: those of a data set, or a file of images without labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,22 @@ class TransferSet:
         images: uint8 (n, height, width, channels).
         labels: (n,) int32; None where there are none.
         label_names: of the labels' classes.
+        multilabel: whether the labels are label sets.
     """
 
     name: str
     images: np.ndarray
     labels: np.ndarray | None = None
     label_names: tuple[str, ...] = ()
+    multilabel: bool = False
+
+    def has_labels_of(self, label_names: Sequence[str], multilabel: bool) -> bool:
+        """Return whether its labels are of the same classes or findings, and one or several an image alike."""
+        return (
+            self.labels is not None
+            and tuple(self.label_names) == tuple(label_names)
+            and self.multilabel == multilabel
+        )
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -39,7 +49,7 @@ class TransferSet:
     def of(cls, dataset: Dataset) -> "TransferSet":
         """Return the training images of a data set."""
         train = dataset.train
-        return cls(dataset.name, train.images, train.labels, dataset.label_names)
+        return cls(dataset.name, train.images, train.labels, dataset.label_names, dataset.multilabel)
 
 
 def transfer_set(path: Path | None, dataset: Callable[[], Dataset]) -> TransferSet:

@@ -75,8 +75,8 @@ class Classifier:
         """Number of trainable parameters if no layer were frozen: the model size given in publications."""
         return self.layout.parameters + self.frozen.parameters
 
-    def with_defence(self, defence: Callable[[Any], Any]) -> Classifier:
-        """Return the classifier with a defence that was fitted to its weights; its graphs are not kept on disk."""
+    def with_defence(self, defence: Callable[[Any], Any] | None) -> Classifier:
+        """Return the classifier with another defence, or None; its graphs are not kept on disk."""
         parts = (self.name, self.preparation, self.network, self.layout)
         return Classifier(*parts, defence, self.frozen, multilabel=self.multilabel)
 

@@ -84,7 +84,7 @@ class TwoBatchNorms(Classifier):
         """Number of trainable parameters of the network with one set."""
         return self.main.parameters
 
-    def with_defence(self, defence: Callable[[Any], Any]) -> Classifier:
+    def with_defence(self, defence: Callable[[Any], Any] | None) -> Classifier:
         """Return this model behind a prediction-time defence, see `Classifier.with_defence`."""
         return TwoBatchNorms(self.main.with_defence(defence))
 

@@ -132,7 +132,7 @@ def teach_labels(
     Args:
         student: the student, trained from its initial weights.
         images: uint8 (n, height, width, channels).
-        labels: (n,) int32, classes or label sets.
+        labels: (n,) int32, classes or label sets; or right answers in [0, 1], (n, classes) float32, of mixed images.
         epochs: passes over the images; 0: see `distil`.
         batch_size: largest batch.
         learning_rate: at the first step.
@@ -140,11 +140,14 @@ def teach_labels(
         recipe: adversarial training makes a control with perturbed images, but without a teacher.
         balanced: whether all classes weigh alike, as for the clients of a teacher that was trained so.
     """
-    update = LocalUpdate(
-        student, recipe, Adam(), BinaryCrossEntropy() if student.multilabel else CrossEntropy()
-    )
-    targets = np.asarray(labels, np.int32)
-    weights = balanced_class_weights(targets, student.classes) if balanced else None
+    targets = np.asarray(labels)
+    mixed = targets.ndim == 2
+    targets = targets.astype(np.float32 if mixed else np.int32)
+    loss = BinaryCrossEntropy() if student.multilabel else CrossEntropy()
+    soft = {"targets": tf.TensorSpec([None, student.classes], tf.float32)} if mixed else {}
+    update = LocalUpdate(student, recipe, Adam(), loss, **soft)
+    classes = targets.argmax(axis=1) if mixed else targets
+    weights = balanced_class_weights(classes, student.classes) if balanced else None
     return _taught(update, images, targets, epochs, batch_size, learning_rate, seed, weights)
 
 

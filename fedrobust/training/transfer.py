@@ -26,12 +26,30 @@ def moved_copies(images: np.ndarray, copies: int, seed: int, mixup: float = 0.0)
         >>> moved_copies(np.zeros((3, 8, 8, 1), np.uint8), copies=2, seed=0).shape
         (6, 8, 8, 1)
     """
+    return labelled_copies(images, np.zeros((len(images), 1), np.float32), copies, seed, mixup)[0]
+
+
+def labelled_copies(
+    images: np.ndarray, targets: np.ndarray, copies: int, seed: int, mixup: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the copies of `moved_copies` and their targets, float32 (copies * n, classes), mixed as the images are.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        targets: (n, classes) right answers in [0, 1].
+        copies: see `moved_copies`.
+        seed: the study's.
+        mixup: see `moved_copies`.
+    """
     changes = (Flip(), Affine(), *((Mixup(alpha=mixup),) if mixup else ()))
     made = [np.zeros((0, *images.shape[1:]), np.uint8)]
+    told = [np.zeros((0, targets.shape[1]), np.float32)]
     for copy in range(copies):
         for start in range(0, len(images), CHUNK):
             chunk = tf.cast(images[start : start + CHUNK], tf.float32) / 255.0
+            right = tf.constant(targets[start : start + CHUNK], tf.float32)
             draw = tf.constant(graph_seed(seed, Purpose.DISTILLATION, copy + 1, start + 1))
-            moved, _ = augmented(changes, chunk, tf.zeros([len(chunk), 2]), draw)
+            moved, mixed = augmented(changes, chunk, right, draw)
             made.append(np.rint(np.asarray(moved) * 255).astype(np.uint8))
-    return np.concatenate(made)
+            told.append(np.asarray(mixed))
+    return np.concatenate(made), np.concatenate(told)

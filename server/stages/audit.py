@@ -46,6 +46,7 @@ class Auditor:
         base: folder that the control's path is resolved against first.
         detector: on which the global model abstains; None: there is none.
         detector_rate: share of clean images on which it may abstain.
+        first: round from which the recipe trains.
     """
 
     settings: Audit
@@ -56,6 +57,7 @@ class Auditor:
     base: Path | None
     detector: Detector | None = None
     detector_rate: float = 0.05
+    first: int = 1
 
     def audited(self, evaluator: Evaluator, weights: Weights, run: RunRecord, folder: RunFolder) -> Card:
         """Return the card of the study's global model.
@@ -71,7 +73,8 @@ class Auditor:
         before = folder.file(UNDEFENDED)
         control = self.control(evaluator, before if not self.settings.control and before.is_file() else None)
         alike = control is None or control[1].shape == evaluator.compiled.shape
-        probes = (one.pgd_probe for one in run.rounds)
+        last = None if run.model is None else run.model.selected_round
+        probes = (one.pgd_probe for one in run.rounds if self.first <= one.round <= (last or one.round))
         model = replace(
             self.model_under_audit("global model", evaluator, weights, run),
             control=control if alike else None,

@@ -25,7 +25,8 @@ from fedrobust.runs.record import DistillationRecord
 from fedrobust.training.distillation import TARGET_STEPS, distil, teach_labels
 from fedrobust.training.distillation_methods import DistillationMethod
 from fedrobust.training.distillation_methods.contract import trait
-from fedrobust.training.transfer import moved_copies
+from fedrobust.training.losses.binary_cross_entropy import answers as answers_to
+from fedrobust.training.transfer import labelled_copies, moved_copies
 from server.stages.class_logits import teaching
 from server.stages.evaluation import Evaluator
 from server.stages.mean_logits import answers_of, mean_logits
@@ -81,6 +82,17 @@ class DistillationPlan:
     def shown_labels(self) -> np.ndarray | None:
         """The labels of `shown`, where copies keep those of their originals; None without labels."""
         return None if self.labels is None else np.tile(self.labels, 1 + self.copies)
+
+    @property
+    def mixed_labels(self) -> np.ndarray:
+        """The right answers to `shown`, (n, classes) float32: of mixed copies, mixtures of two images' labels."""
+        assert self.labels is not None
+        right = tf.one_hot(self.labels, self.student.classes)
+        if self.student.multilabel:
+            right = answers_to(tf.constant(self.labels), self.student.classes)
+        own = np.asarray(right, np.float32)
+        _, mixed = labelled_copies(self.images, own, self.copies, self.seed, self.settings.mixup)
+        return np.concatenate([own, mixed])
 
     def distilled(self, teacher: Evaluator, models: Iterable[Weights]) -> "Student":
         """Return the student, trained on the mean logits of the teachers.
@@ -191,6 +203,8 @@ class DistillationPlan:
         if labels is None:
             return None
         settings = self.settings
+        if settings.mixup and self.copies:
+            labels = self.mixed_labels
         return teach_labels(
             self.student,
             self.shown,

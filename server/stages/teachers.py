@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from fedrobust.config.resolve_training import augmentations_of, loss_named, optimizer_of
 from fedrobust.engines.exchange import exchange
 from fedrobust.lazy import tf
+from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.runs.events import StageStarted, emit
 from fedrobust.training.class_logits import SoftenedUpdate
@@ -16,12 +17,19 @@ from server.stages.distillation import DistillationPlan, Student
 from server.stages.evaluation import Evaluator
 
 
-def teachers_of(parts: ServerParts, weights: Weights) -> Iterable[Weights]:
+def teachers_of(
+    parts: ServerParts, classifier: Classifier, weights: Weights, trained: Weights
+) -> Iterable[Weights]:
     """Return the models whose mean logits teach the student, as ``distillation.teacher`` says.
+
+    Clients train without the study's prediction-time defence: they are sent weights without it, and theirs are moved as
+    those of the global model are.
 
     Args:
         parts: of the study's server.
+        classifier: of the global model, behind its defence.
         weights: of the selected global model.
+        trained: the same as they were trained, before they were moved behind the defence.
 
     Raises:
         RoundError: too few clients replied with their models.
@@ -29,14 +37,16 @@ def teachers_of(parts: ServerParts, weights: Weights) -> Iterable[Weights]:
     wanted = parts.study.experiment.distillation.teacher
     if wanted == "clients":
         emit(StageStarted("asking the clients for their models"))
-        return clients_models(parts, weights)
+        return tuple(parts.behind(classifier, model) for model in clients_models(parts, trained))
     if wanted == "local-models":
         emit(StageStarted(f"training a model at each of {parts.study.experiment.federation.clients} clients"))
-        return local_models(parts)
+        return (parts.behind(classifier, model) for model in local_models(parts))
     return (weights,)
 
 
-def taught(parts: ServerParts, plan: DistillationPlan, evaluator: Evaluator, weights: Weights) -> Student:
+def taught(
+    parts: ServerParts, plan: DistillationPlan, evaluator: Evaluator, weights: Weights, trained: Weights
+) -> Student:
     """Return the student of the study's teachers; see `teachers_of` and `class_logits`.
 
     Args:
@@ -44,12 +54,13 @@ def taught(parts: ServerParts, plan: DistillationPlan, evaluator: Evaluator, wei
         plan: of the distillation.
         evaluator: of the teachers' network.
         weights: of the selected global model.
+        trained: the same, before they were moved behind the prediction-time defence.
 
     Raises:
         RoundError: too few clients replied with their models.
     """
     if plan.settings.teacher != "class-logits":
-        return plan.distilled(evaluator, teachers_of(parts, weights))
+        return plan.distilled(evaluator, teachers_of(parts, evaluator.classifier, weights, trained))
     exchange_of = class_logits(parts)
     emit(StageStarted(f"training {exchange_of.clients} models that exchange their answers to each class"))
     table, _ = exchange_of()
@@ -77,7 +88,7 @@ def class_logits(parts: ServerParts) -> ClassLogits:
         settings.federation.clients,
         parts.taken_part,
         parts.recalibrated_locally,
-        parts.evaluator.clean_logits,
+        parts.undefended.clean_logits,
         study.changed_alone,
     )
 

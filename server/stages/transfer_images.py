@@ -25,5 +25,5 @@ def transfer_images(
         )
     if public.labels is None:
         return public.images, None, f"{public.name}, without labels"
-    labels = public.labels if public.label_names == dataset.label_names else None
+    labels = public.labels if public.has_labels_of(dataset.label_names, dataset.multilabel) else None
     return public.images, labels, f"{public.name}, training split"

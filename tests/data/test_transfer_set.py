@@ -64,3 +64,12 @@ def test_a_student_learns_from_images_without_labels(tmp_path):
     told = run.record.student.distillation
     assert (told.images, told.copies, told.source) == (80, 1, "public, without labels")
     assert isinstance(TransferSet.of(drawn).labels, np.ndarray)
+
+
+def test_labels_are_of_the_study_where_names_and_kind_are_the_same():
+    """Without names both kinds call their outputs 0, 1, 2: label sets are no classes."""
+    given = TransferSet("public", IMAGES, np.zeros(len(IMAGES), np.int32), ("0", "1", "2"))
+    assert given.has_labels_of(["0", "1", "2"], False)
+    assert not given.has_labels_of(["0", "1", "2"], True)
+    assert not given.has_labels_of(["0", "1"], False)
+    assert not TransferSet("public", IMAGES).has_labels_of([], False)

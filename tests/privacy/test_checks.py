@@ -41,6 +41,12 @@ REFUSED = {
     "arrays beside weights": ((SERVER,), {"training__algorithm": "scaffold"}, "sends arrays beside weights"),
     "arrays without a client side": ((ADAPTIVE,), {"training__algorithm": "scaffold"}, "sends arrays"),
     "models of single clients": ((SERVER,), {"distillation__teacher": "clients"}, "global-model"),
+    "answers of single clients": (
+        (SERVER,),
+        {"distillation__teacher": "local-models"},
+        "beside what is accounted",
+    ),
+    "answers to classes": ((SERVER,), {"distillation__teacher": "class-logits"}, "beside what is accounted"),
     "the number of replies": (
         (SERVER,),
         {

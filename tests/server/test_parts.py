@@ -10,6 +10,8 @@ import server.model_parts
 import server.parts
 import server.rare_clients
 from fedrobust.config import ConfigError
+from fedrobust.defences.bit_depth import BitDepth
+from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layout import Layout, Weights
 from server.aggregation_step import AggregationStep
 from server.baseline_parts import MOST_COMPARED
@@ -358,6 +360,26 @@ def test_a_student_is_planned_with_weights_of_its_own(noted, exported):
         )
     ]
     assert study.weights_seed(model=1) != study.weights_seed()
+
+
+def test_rules_and_teachers_ask_models_as_clients_train_them():
+    """Behind the defence their statistics, which are not moved for it, would answer for another model."""
+    parts = parts_of(seed=5)
+    inline = SimpleNamespace(map=map)
+    shape, classes = parts.study.dataset.image_shape, parts.study.dataset.classes
+    bare, behind = (
+        build_classifier("edge-cnn", shape, classes, image_size=16, defence=one)
+        for one in (None, BitDepth(bits=1))
+    )
+    start, images = bare.initial_weights(), parts.study.dataset.test.images[:8]
+    plain = with_parts(parts_of(seed=5), initial=(bare, start))
+    assert plain.undefended.classifier is bare
+    with_parts(parts, initial=(behind, start))
+    assert parts.undefended.classifier.defence is None
+    vars(parts.undefended)["pool"] = vars(parts.evaluator)["pool"] = vars(plain.evaluator)["pool"] = inline
+    found = parts.undefended.clean_logits(start, images)
+    np.testing.assert_allclose(found, plain.evaluator.clean_logits(start, images), atol=1e-5)
+    assert not np.allclose(found, parts.evaluator.clean_logits(start, images))
 
 
 def test_an_attacks_aim_is_seen_on_the_test_split():

@@ -99,7 +99,8 @@ REFUSED = {
         "noise='distributed'",
     ),
     "collusion": ({"poisoning__attack": "alie", "poisoning__malicious": 2}, 'poisoning.attack = "alie"'),
-    "models of clients": ({"distillation__teacher": "clients"}, "single models"),
+    "models of clients": ({"distillation__teacher": "clients"}, "the models of single clients"),
+    "answers of clients": ({"distillation__teacher": "local-models"}, "or what they answer"),
     "one client in a round": ({"federation__participation": 0.1}, "sample at least 2"),
 }
 

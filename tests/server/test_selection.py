@@ -88,3 +88,18 @@ def test_the_validation_split_is_measured_where_it_selects_or_is_asked_for():
     ]
     entry = RoundRecord(round=4, validation=FIGURES)
     assert selection(validation=True).score(entry) == 4.0, "the last round is kept all the same"
+
+
+@pytest.mark.parametrize("by", ["auc", "robust-accuracy"])
+def test_rounds_before_the_recipe_begins_are_neither_kept_nor_a_reason_to_stop(by):
+    settings = {"select": "best", "select_by": by, "stop_after": 2}
+    chosen = replace(selection(**settings), first=6)
+    rounds = [
+        RoundRecord(round=number, validation=FIGURES, pgd_probe=0.1 if number < 6 else 0.3)
+        for number in range(1, 8)
+    ]
+    assert [chosen.score(one) for one in rounds[:5]] == [-np.inf] * 5
+    assert all(np.isfinite(chosen.score(one)) for one in rounds[5:])
+    assert len(chosen.scores(rounds)) == 2
+    assert chosen.exhausted(chosen.scores(rounds[:6])) == ""
+    assert replace(chosen, settings=selection(select="last").settings).score(rounds[0]) == 1.0

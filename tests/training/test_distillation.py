@@ -89,3 +89,13 @@ def test_about_a_thousand_steps_between_5_and_200_passes(linear_classifier, imag
     done = teach_labels(linear_classifier, pictures, np.zeros(images, np.int32), batch_size=batch_size)
     assert done.epochs == epochs
     assert done.metrics["steps"] == epochs * -(-images // batch_size)
+
+
+def test_its_twin_learns_mixed_labels_of_mixed_images(linear_classifier, lesson):
+    images, teacher = lesson
+    right = softmax(teacher).astype(np.float32)
+    done = teach_labels(linear_classifier, images, right, 4, 8, 0.01, 2)
+    residual = lambda z, rows: softmax(z) - right[rows]  # noqa: E731
+    np.testing.assert_allclose(
+        done.weights.trainable, taught(linear_classifier, images, residual, 4, 8, 0.01, 2), atol=2e-5
+    )

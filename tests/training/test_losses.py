@@ -120,6 +120,18 @@ def test_the_focal_loss_is_cross_entropy_that_fades_with_certainty(draw):
     np.testing.assert_allclose(found, -((1 - p) ** 1.5) * np.log(p), rtol=1e-4)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 1.5, 2.0])
+def test_the_focal_loss_of_a_certain_answer_has_finite_derivatives(gamma):
+    """Its probability is rounded to 1."""
+    logits, label = tf.Variable([[20.0, 0.0]]), tf.constant([0])
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            loss = Focal(gamma=gamma)(logits, label, None)
+        first = inner.gradient(loss, logits)
+    assert np.isfinite(first).all()
+    assert np.isfinite(outer.gradient(first, logits)).all()
+
+
 @pytest.mark.parametrize("name", [name for name in LOSSES if not getattr(LOSSES[name], "multilabel", False)])
 def test_a_label_and_its_one_hot_row_have_the_same_loss(name, draw):
     loss, prior = build(LOSSES, name), tf.constant([0.6, 0.3, 0.1])

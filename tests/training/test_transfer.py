@@ -1,6 +1,6 @@
 import numpy as np
 
-from fedrobust.training.transfer import CHUNK, moved_copies
+from fedrobust.training.transfer import CHUNK, labelled_copies, moved_copies
 
 
 def test_copies_are_moved_each_in_its_own_way_and_the_same_for_a_seed(draw):
@@ -29,3 +29,15 @@ def test_mixup_blends_copies_with_each_other():
     levels = set(np.unique(moved_copies(black_and_white, 1, seed=0, mixup=1.0)))
     assert set(np.unique(moved_copies(black_and_white, 1, seed=0))) == {0, 255}
     assert len(levels - {0, 255}) > 10
+
+
+def test_the_labels_of_mixed_copies_are_mixed_by_the_same_share():
+    """Flat images: black is class 0, white class 1, so that an image's grey level is the share of class 1."""
+    images = np.repeat(np.array([0, 255], np.uint8), 6)[np.random.default_rng(0).permutation(12)]
+    images = np.tile(images[:, None, None, None], (1, 8, 8, 1))
+    labels = images[:, 0, 0, 0] == 255
+    copies, right = labelled_copies(images, np.eye(2)[labels.astype(int)], 3, seed=1, mixup=1.0)
+    np.testing.assert_array_equal(copies, moved_copies(images, 3, seed=1, mixup=1.0))
+    np.testing.assert_allclose(right.sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose(copies[:, 4, 4, 0] / 255, right[:, 1], atol=0.01)
+    assert ((right[:, 1] > 0.05) & (right[:, 1] < 0.95)).any()

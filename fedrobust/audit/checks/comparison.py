@@ -47,7 +47,7 @@ def control(suite: AttackSuite) -> Finding:
 def int8_twin(suite: AttackSuite) -> Finding:
     """The exported file is not more robust than the model it came from."""
     audited = suite.cache.audited
-    rule = "under no single attack is the int8 file more robust than the float model by over 2 points"
+    rule = "under straight-through PGD the int8 file is at most 2 points more robust than the float model"
     source = "Bernhard et al. (2019), arXiv:1909.12741"
     if audited.edge is None:
         sentence = "No exported file was given."

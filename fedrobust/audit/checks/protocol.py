@@ -89,13 +89,13 @@ LARGEST_FALL = 0.2
 def catastrophic_overfitting(suite: AttackSuite) -> Finding:
     """Robustness against iterated attacks did not collapse during training.
 
-    Where the training did not watch it, the adversarially trained model shows it: FGSM leaves what PGD breaks. Two or
-    three large steps can be learnt in place of robustness, too.
+    The rounds up to the kept one are those that are watched. The adversarially trained model shows it, too: FGSM leaves
+    what PGD breaks, also where it never was otherwise. Two or three large steps can be learnt in place of robustness.
     """
     check = "catastrophic overfitting: single step survives, iterations do not"
     history, used = suite.cache.audited.history, suite.cache.audited.trained_on
     rule = (
-        "accuracy under PGD-5 falls by at most 20 points from one round to the next; where that was not watched, of a "
+        "accuracy under PGD-5 falls by at most 20 points from one round to the next, where that was watched; of a "
         "model trained on FGSM or PGD, PGD leaves at least half of what FGSM leaves, or at most 20 points less"
     )
     source = "Wong et al. (2020), arXiv:2001.03994"
@@ -110,6 +110,10 @@ def catastrophic_overfitting(suite: AttackSuite) -> Finding:
         )
     falls = -np.diff(np.array(history))
     worst = float(falls.max())
+    if worst <= LARGEST_FALL and used and suite.cache.differentiable:
+        alone = _single_step_alone(suite, check, rule, source)
+        if alone.outcome is Outcome.FAILED:
+            return alone
     return Finding(
         check,
         outcome_of(worst > LARGEST_FALL),

@@ -154,7 +154,10 @@ class CompiledModel:
     def images(self, stored: np.ndarray) -> Images:
         """Return stored images, uint8 (n, height, width, channels), as float32 in [0, 1] in the attack's space."""
         native = stored.astype(np.float32) / np.float32(255)
-        return native if self._view is None else np.asarray(self._view(tf.constant(native)))
+        # Resizing with antialiasing overshoots [0, 1] by a rounding error.
+        return (
+            native if self._view is None else np.clip(np.asarray(self._view(tf.constant(native))), 0.0, 1.0)
+        )
 
     def answers(self, weights: Held, images: tf.Tensor) -> tf.Tensor:
         """Return logits (n, classes) of an uncompiled forward pass: for graphs that are built around the model."""

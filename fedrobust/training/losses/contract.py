@@ -33,6 +33,11 @@ class Loss(Protocol):
         ...
 
 
+def uses_shares(loss: Loss) -> bool:
+    """Return whether the loss of an image depends on the class shares of the client's other images."""
+    return hasattr(loss, "adjusted") or bool(getattr(loss, "balanced", False))
+
+
 def adjusted(loss: Loss, logits: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
     """Return the logits (n, classes) whose softmax `loss` fits to the client's images: the same, or adjusted by shares.
 

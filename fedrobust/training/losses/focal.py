@@ -8,6 +8,9 @@ from fedrobust.bounds import NonNegative
 from fedrobust.lazy import tf
 from fedrobust.training.losses.contract import LOSSES, probabilities
 
+SMALLEST = 1e-7
+"""Of 1 - p: half a step of float32 below 1."""
+
 
 @LOSSES.register("focal")
 @dataclass(frozen=True, kw_only=True)
@@ -29,5 +32,6 @@ class Focal:
     def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
         """Return the losses (n,); `prior` is not used."""
         logs = tf.nn.log_softmax(logits)
-        factors = (1.0 - tf.exp(logs)) ** self.gamma
+        # Powers below 1 have no slope at 0, where a probability is rounded to 1; nor have others' second derivatives.
+        factors = tf.maximum(1.0 - tf.exp(logs), SMALLEST) ** self.gamma
         return -tf.reduce_sum(probabilities(targets, logits.shape[-1]) * factors * logs, axis=-1)

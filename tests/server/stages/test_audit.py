@@ -16,7 +16,7 @@ from fedrobust.models.interfaces import Interfaces
 from fedrobust.models.layout import Weights
 from fedrobust.runs.events import AttackProgressed, CheckFinished, listening
 from fedrobust.runs.folder import RunFolder
-from fedrobust.runs.record import DatasetRecord, RoundRecord, RunRecord
+from fedrobust.runs.record import DatasetRecord, ModelRecord, RoundRecord, RunRecord
 from server.callbacks import UNDEFENDED
 from server.stages import audit as auditing
 from server.stages.audit import Auditor, described_split, training_logits
@@ -123,6 +123,15 @@ def test_the_global_model_is_audited_against_its_control(evaluator, tmp_path):
     assert model.name == "mine, global model"
     assert (model.control, model.notes, model.trained_on) == (control, (), ("pgd",))
     assert model.history == (0.5, 0.0), "rounds that were watched, 0 included"
+    kept = replace(RUN, model=ModelRecord(name="edge-cnn", parameters=1, selected_round=2))
+    whose = with_parts(auditor("pgd"), control=lambda *given: None)
+    assert asked_for(whose, lambda whose: whose.audited(evaluator, weights(), kept, folder))[0].history == (
+        0.5,
+    )
+    later = with_parts(replace(auditor("pgd"), first=2), control=lambda *given: None)
+    assert asked_for(later, lambda whose: whose.audited(evaluator, weights(), RUN, folder))[0].history == (
+        0.0,
+    )
     (tmp_path / UNDEFENDED).touch()
     audited()
     audited(audit__control="other.keras")

@@ -37,13 +37,14 @@ def parts_of(models=(), failed="", recalibrate=None, **settings):
         recalibrate=recalibrate,
         local_baseline=lambda client: ("alone", client),
         recalibrated_locally=lambda client, weights: (*weights, client),
+        behind=lambda classifier, weights: (classifier, weights),
     )
     return parts, asked
 
 
 def test_the_global_model_teaches_alone_unless_the_study_says_otherwise():
     parts, asked = parts_of()
-    assert teachers_of(parts, "selected") == ("selected",)
+    assert teachers_of(parts, "defended", "selected", "trained") == ("selected",)
     assert asked == []
 
 
@@ -51,23 +52,25 @@ def test_clients_of_the_last_round_train_once_more_from_the_selected_model(monke
     monkeypatch.setattr(teachers, "exchange", lambda *given: given)
     sent = (model(1), model(2))
     parts, asked = parts_of(sent, distillation__teacher="clients")
-    assert teachers_of(parts, "selected") == sent
+    found = teachers_of(parts, "defended", "selected", "trained")
+    assert found == tuple(("defended", one) for one in sent), "their statistics are moved behind the defence"
     assert asked == [
-        (3, "selected", [0, 1, 2, 3]),
-        (3, "selected", [0, 1, 2, 3], ("grid", ["message"], 0.0)),
-    ]
+        (3, "trained", [0, 1, 2, 3]),
+        (3, "trained", [0, 1, 2, 3], ("grid", ["message"], 0.0)),
+    ], "clients train without the defence"
     measured, _ = parts_of(sent, recalibrate=lambda one: one.trainable[0], distillation__teacher="clients")
-    assert teachers_of(measured, "selected") == (1, 2)
+    found = teachers_of(measured, "defended", "selected", "trained")
+    assert found == (("defended", 1), ("defended", 2))
     few, _ = parts_of(sent[:1], "first reason: client 2: late", distillation__teacher="clients")
     with pytest.raises(RoundError, match=r"1 of 4 clients sent a model.*client 2: late"):
-        teachers_of(few, "selected")
+        teachers_of(few, "defended", "selected", "trained")
 
 
 def test_local_models_are_trained_one_by_one():
     parts, _ = parts_of(distillation__teacher="local-models")
-    found = teachers_of(parts, "selected")
-    assert next(iter(found)) == ("alone", 0, 0)
-    assert list(found)[-1] == ("alone", 3, 3)
+    found = teachers_of(parts, "defended", "selected", "trained")
+    assert next(iter(found)) == ("defended", ("alone", 0, 0))
+    assert list(found)[-1] == ("defended", ("alone", 3, 3))
 
 
 @pytest.mark.parametrize(
