@@ -17,7 +17,10 @@ def asked(monkeypatch):
     def load(*places, **settings):
         seen.append((places, settings))
         return SimpleNamespace(
-            name="own", label_names=(), train=SimpleNamespace(images="images", labels="labels")
+            name="own",
+            label_names=(),
+            multilabel=False,
+            train=SimpleNamespace(images="images", labels="labels"),
         )
 
     monkeypatch.setattr(fedrobust.study.shared, "load", load)
