@@ -128,6 +128,8 @@ DEFENCES: Mapping[str, Defence] = {
     "GradAlign": recipe("grad-align(epsilon='{epsilon}')", 5.3),
     "GAN trainer": recipe("gan-trainer(epsilon='{epsilon}')", 4.0),
     "gradient penalty": recipe("gradient-penalty(weight=0.001)", 3.3),
+    "gradient penalty, 0.1": recipe("gradient-penalty(weight=0.1)", 3.3),
+    "gradient penalty, 1": recipe("gradient-penalty(weight=1.0)", 3.3),
     "PGD": THREE_STEPS,
     "MART": recipe(STEPS.format("mart"), 5.0),
     "AdvProp": recipe(AROUND.format("advprop", ""), 5.0),
