@@ -22,8 +22,9 @@ class GradientPenalty:
 
     Attributes:
         weight: of the squared norm, pixels in [0, 1]. The default is a small one, with which MobileNetV2 from ImageNet
-            weights trains; with 1 that diverges. A small network needs more: ``edge-cnn`` on PneumoniaMNIST is about as
-            robust with 1 as with PGD training (``experiments/defences``).
+            weights trains; with 1 that diverges. A small network needs more: on PneumoniaMNIST ``edge-cnn`` keeps a
+            balanced accuracy of 69.6 % at 4/255 with 1, 62.9 with 0.1 and 19.3 with 0.001; on BreastMNIST it ends in a
+            constant classifier with 1 (``experiments/defences``). Choose it on validation images.
     """
 
     attacks: ClassVar[tuple[str, ...]] = ()
