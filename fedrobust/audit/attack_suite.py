@@ -176,17 +176,11 @@ class AttackSuite:
     def transferred(self) -> list[Result]:
         """Transfer attacks from other models, on the images robust to all white-box attacks."""
         audited = self.cache.audited
-        others = [
-            (name, through_roundings(target))
-            for name, target in filter(None, (audited.control, audited.teacher))
-        ]
+        others = [one for one in (audited.control, audited.teacher) if one is not None]
+        surrogates = {name: Transfer(surrogate=through_roundings(target)) for name, target in others}
         found = [
-            self.cache.run(
-                Transfer(surrogate=target),
-                of=f"transfer from {name}",
-                rows=self.after_white_box,
-            )
-            for name, target in others
+            self.cache.run(attack, of=f"transfer from {name}", rows=self.after_white_box)
+            for name, attack in surrogates.items()
         ]
         if self.cache.plan.effort != "quick" or not self.cache.differentiable:
             found.append(self.cache.run("transfer", rows=self.after_white_box))

@@ -14,6 +14,7 @@ MOST_QUERIES = 300
 """Of an attack by queries: the file is run on one thread."""
 
 PGD = "straight-through PGD"
+"""Name of the attack that both the file and its model are under along the same gradient."""
 
 MASKED = 0.02
 """Share of the images by which a file may be more robust than its model under PGD."""

@@ -32,6 +32,7 @@ from fedrobust.runs.record.card import AuditedModelRecord
 from fedrobust.runs.record.export import ExportResultRecord, FileRobustnessRecord
 
 NOT_ATTACKED = "an ONNX file is not attacked: its figures under attack are those of the model, up to rounding"
+"""Note on an export whose file to take is ONNX."""
 
 
 def export_files(

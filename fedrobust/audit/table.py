@@ -20,6 +20,7 @@ from fedrobust.runs.record import AttackedRecord, AttackTableRecord
 from fedrobust.runs.record.card import AuditedModelRecord
 
 THROUGH_ROUNDINGS = "the model's roundings have the gradient of a soft rounding (BPDA); their own is zero"
+"""Note on a table of attacks."""
 
 
 def attack_table(

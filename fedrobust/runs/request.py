@@ -13,8 +13,11 @@ from fedrobust.runs.folder import RunFolder
 
 FILE = "request.json"
 RESULTS = ("attack.json", "card.json", "export.json")
-BESIDE = ("card.html", "card.pdf", "export.html", "labels.txt", "classify.py")
-"""What is written beside results, and would be taken for that of the next ones."""
+PAGES = ("card.html", "export.html")
+"""Pages of results."""
+
+BESIDE = ("labels.txt", "classify.py")
+"""What is written beside exported files, and would be taken for that of the next ones."""
 MOST_FOLDERS = 1000
 
 
@@ -50,7 +53,7 @@ def folder_for(
         raise cannot_write(folder, error) from error
     is_new = not (folder / FILE).exists()
     if force and not _is_free(folder, request):
-        for result in (*_exported(folder), *RESULTS, *BESIDE):
+        for result in (*_exported(folder), *RESULTS, *PAGES):
             (folder / result).unlink(missing_ok=True)
     RunFolder(folder).write_json(FILE, request)
     try:
@@ -103,14 +106,15 @@ def _is_free(folder: Path, request: Mapping[str, Any]) -> bool:
 
 
 def _exported(folder: Path) -> list[str]:
-    """Return the names of the exported files that a folder's result lists."""
+    """Return the names of the exported files that a folder's result lists, and of what is written beside them."""
     try:
         found = json.loads((folder / "export.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return []
     listed = found.get("files") if isinstance(found, dict) else None
     names = [each.get("file") for each in listed or () if isinstance(each, dict)]
-    return [name for name in names if isinstance(name, str) and name and Path(name).name == name]
+    files = [name for name in names if isinstance(name, str) and name and Path(name).name == name]
+    return [*files, *BESIDE] if files else []
 
 
 def _difference(folder: Path, request: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ Held = tuple[tf.Tensor, ...]
 Substitutes = Literal["", "identity", "soft", "roundings"]
 
 BY_NAME = {"identity": SUBSTITUTES, "soft": SOFT, "roundings": ROUNDINGS}
+"""What each kind of substitutes replaces; see `fedrobust.evasion.models.substitutes`."""
 
 Forward = Callable[[Held, tf.Tensor], tf.Tensor]
 """(weights, images (n, height, width, channels) in [0, 1]) -> logits (n, classes), in inference mode."""
