@@ -232,10 +232,11 @@ def check_tensors(content: bytes, form: Format) -> None:
         if details["dtype"].__name__ in form.foreign
     ]
     if foreign:
-        found = f"{form.name} came out with {len(foreign)} foreign tensors, the first: {foreign[0]}"
+        found = f"{len(foreign)} foreign tensors, the first: {foreign[0]}"
         if not form.calibrated:
-            raise ExportError(found)
+            raise ExportError(f"{form.name} came out with {found}")
         raise NoIntegerFormError(
-            f"{found}: an operation has no {form.name} form; dynamic, float16 and float32 compute it in float32",
+            f"{form.name} cannot be written: an operation has no {form.name} form; dynamic, float16 and float32 "
+            f"compute it in float32 ({found})",
             form.name,
         )
