@@ -268,6 +268,7 @@ def test_foreign_tensors_are_counted_and_the_first_is_named(file_of):
     file_of([np.int8], [np.int8], between)
     with pytest.raises(
         ExportError,
-        match=r"^int8 cannot be written: an operation has no int8 form; .* \(2 foreign tensors, the first: b \(float16\)\)$",
+        match=r"^int8 cannot be written: an operation has no int8 form; .* "
+        r"\(2 foreign tensors, the first: b \(float16\)\)$",
     ):
         check_tensors(b"content", FORMATS["int8"])
