@@ -15,9 +15,10 @@ Tables = Mapping[str, Sequence[Record]]
 def overview(tables: Tables) -> str:
     """Return the overview as Markdown; "" of fewer than two tables.
 
-    A cell is the robust balanced accuracy in percent, the mean over seeds, bold where the 95 % interval (Student's t)
-    of its gain over plain training, paired by seed, leaves out 0. Of a defence that every table has, the last two
-    columns are gain and cost averaged over the tables of each seed, with two seeds or more half their 95 % interval.
+    A cell is the robust balanced accuracy in percent, the mean over seeds, with two seeds or more half its 95 %
+    interval (Student's t), and the clean one of all test images after "at". It is bold where the interval of its gain
+    over plain training, paired by seed, leaves out 0. Of a defence that every table has, the last two columns are gain
+    and cost averaged over the tables of each seed, with half their intervals.
     """
     if len(tables) < 2:
         return ""
@@ -48,13 +49,15 @@ def _by_seed(name: str, other: str, found: Sequence[Record], of: str) -> dict[in
 
 
 def _cell(name: str, found: Sequence[Record]) -> str:
-    robust = [one["robust"]["balanced"] for one in found if one["defence"] == name]
-    if not robust:
+    own = [one for one in found if one["defence"] == name]
+    robust = Spread.of([one["robust"]["balanced"] for one in own])
+    if robust is None:
         return ""
     gain = Spread.of(differences(name, PLAIN, found, "robust"))
-    text = f"{100 * fmean(robust):.1f}"
+    text = f"{100 * robust.mean:.1f}"
     apart = gain is not None and gain.low is not None and (gain.low > 0 or (gain.high or 0) < 0)
-    return f"**{text}**" if apart else text
+    clean = 100 * fmean(one["test"]["balanced"] for one in own)
+    return f"{f'**{text}**' if apart else text}{_half(robust)} at {clean:.1f}"
 
 
 def _averages(name: str, tables: Tables) -> Iterator[str]:
@@ -62,8 +65,8 @@ def _averages(name: str, tables: Tables) -> Iterator[str]:
         apart = [_by_seed(name, PLAIN, found, of) for found in tables.values()]
         seeds = set.intersection(*(set(one) for one in apart))
         spread = Spread.of([sign * fmean(one[seed] for one in apart) for seed in sorted(seeds)])
-        if name == PLAIN or spread is None:
-            yield ""
-        else:
-            half = "" if spread.high is None else f" ({100 * (spread.high - spread.mean):.1f})"
-            yield f"{100 * spread.mean:.1f}{half}"
+        yield "" if name == PLAIN or spread is None else f"{100 * spread.mean:.1f}{_half(spread)}"
+
+
+def _half(spread: Spread) -> str:
+    return "" if spread.high is None else f" ({100 * (spread.high - spread.mean):.1f})"

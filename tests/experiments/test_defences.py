@@ -185,11 +185,11 @@ def test_the_overview_averages_gain_and_cost_over_the_tables_of_each_seed(table)
         for line in table.overview.overview(tables).splitlines()
     )
     assert head == ["defence", "breast, iid", "derma, iid", "mean gain", "mean cost"]
-    assert plain == ["plain", "5.0", "5.0", "", ""]
-    assert jpeg == ["JPEG", "", "90.0", "", ""], "not in every table"
+    assert plain == ["plain", "5.0 (0.0) at 90.0", "5.0 (0.0) at 90.0", "", ""]
+    assert jpeg == ["JPEG", "", "90.0 at 90.0", "", ""], "not in every table"
     # Gains of the seeds: 20 and 25 points; Student's t of one degree of freedom is 12.706.
     assert pgd[3:] == ["22.5 (31.8)", "3.0 (0.0)"]
-    assert pgd[1:3] == ["**35.0**", "20.0"], "the second gain has an interval of 15 +- 63.5"
+    assert pgd[1:3] == ["**35.0** (0.0) at 88.0", "20.0 (63.5) at 86.0"], "the second gain is 15 +- 63.5"
     assert table.overview.overview({"breast, iid": tables["breast, iid"]}) == ""
     tables["breast, iid"].append(record("JPEG", 0, 0.8, 0.1))
     jpeg = table.overview.overview(tables).splitlines()[3].split(" | ")
