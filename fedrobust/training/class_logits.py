@@ -1,6 +1,7 @@
 """Federated distillation: clients exchange the mean answers of their models to the images of each class."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 from fedrobust.models.layout import Weights
 from fedrobust.training.batches import Batches
 from fedrobust.training.local_update import LocalUpdate
+from fedrobust.training.losses.contract import Loss
 from fedrobust.training.training_data import TrainingData
 
 
@@ -73,11 +75,29 @@ def softened(labels: np.ndarray, table: np.ndarray, gamma: float) -> np.ndarray:
     return rows[labels].astype(np.float32)
 
 
+@dataclass(frozen=True)
+class OnSoftened:
+    """A loss on the softened labels, the second half of targets (n, 2 classes).
+
+    The first half is the label, which class weights, attacks and the training accuracy read: with a `gamma` above 1
+    another class may have the largest softened target.
+
+    Attributes:
+        loss: cross-entropy.
+    """
+
+    loss: Loss
+
+    def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+        """Return the losses (n,)."""
+        return self.loss(logits, targets[:, logits.shape[-1] :], prior)
+
+
 class SoftenedUpdate:
     """A local update on labels that are softened by the answers of others.
 
     Args:
-        update: compiled for targets (n, classes) float32.
+        update: compiled for targets (n, 2 classes) float32, with the loss `OnSoftened`.
         table: see `of_others`.
         gamma: weight of the distillation.
     """
@@ -89,8 +109,10 @@ class SoftenedUpdate:
         self, weights: Weights, data: TrainingData, batches: Batches, **given: Any
     ) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after training on `batches`, and metrics; see `LocalUpdate`."""
-        targets = softened(np.asarray(data.targets), self._table, self._gamma)
-        return self._update(weights, TrainingData(data.images, tf.constant(targets)), batches, **given)
+        labels = np.asarray(data.targets)
+        soft = softened(labels, self._table, self._gamma)
+        targets = tf.concat([tf.one_hot(labels, soft.shape[1]), soft], axis=1)
+        return self._update(weights, TrainingData(data.images, targets), batches, **given)
 
 
 Softening = Callable[[np.ndarray], SoftenedUpdate]

@@ -8,7 +8,7 @@ from fedrobust.lazy import tf
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.runs.events import StageStarted, emit
-from fedrobust.training.class_logits import SoftenedUpdate
+from fedrobust.training.class_logits import OnSoftened, SoftenedUpdate
 from fedrobust.training.local_update import LocalUpdate
 from server.errors import RoundError
 from server.parts import ServerParts
@@ -74,9 +74,9 @@ def class_logits(parts: ServerParts) -> ClassLogits:
         parts.classifier,
         study.recipe,
         optimizer_of(settings.training, settings.base),
-        loss_named(settings.training, settings.base),
+        OnSoftened(loss_named(settings.training, settings.base)),
         settings.training.space,
-        tf.TensorSpec([None, parts.classifier.classes], tf.float32),
+        tf.TensorSpec([None, 2 * parts.classifier.classes], tf.float32),
         augmentations=augmentations_of(settings.training, settings.base),
         backbone_rate=settings.training.backbone_rate,
     )

@@ -3,8 +3,20 @@
 import numpy as np
 import tensorflow as tf
 
-from fedrobust.training.class_logits import mean_answers, mean_table, of_others, softened
+from fedrobust.training.batches import Batches
+from fedrobust.training.class_logits import (
+    OnSoftened,
+    SoftenedUpdate,
+    mean_answers,
+    mean_table,
+    of_others,
+    softened,
+)
+from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.losses import CrossEntropy
+from fedrobust.training.optimizers import SGD
+from fedrobust.training.recipes import Plain
+from fedrobust.training.training_data import TrainingData
 
 
 def test_three_clients_by_hand():
@@ -40,3 +52,36 @@ def test_mean_answers_are_of_each_class_images_alone(draw):
     found = mean_answers(logits, labels)
     np.testing.assert_allclose(found[[0, 2]], [shares[:6].mean(0), shares[6:].mean(0)])
     assert np.isnan(found[1]).all()
+
+
+def test_class_weights_and_accuracy_are_those_of_the_label_where_another_class_has_the_larger_target(
+    linear_classifier, draw
+):
+    """With a gamma of 5 the target of an image of class 0 is (1 + 0.5, 4.5) / 6."""
+    images, labels = draw.integers(0, 256, (6, 4, 4, 1), np.uint8), np.array([0, 0, 0, 1, 1, 1], np.int32)
+    start, table, factors = (
+        linear_classifier.initial_weights(),
+        np.array([[0.1, 0.9], [0.2, 0.8]]),
+        [3.0, 1.0],
+    )
+    update = LocalUpdate(
+        linear_classifier,
+        Plain(),
+        SGD(),
+        OnSoftened(CrossEntropy()),
+        targets=tf.TensorSpec([None, 4], tf.float32),
+    )
+    rows = Batches(np.arange(6, dtype=np.int32)[None], np.array([6], np.int32))
+    _, metrics = SoftenedUpdate(update, table, gamma=5.0)(
+        start, TrainingData.of(images, labels), rows, learning_rates=[0.0], seed=[0, 0], class_weights=factors
+    )
+    kernel, bias = start.trainable[:-2].reshape(16, 2), start.trainable[-2:]
+    logits = (
+        linear_classifier.preparation(tf.constant(images / 255, tf.float32)).numpy().reshape(6, 16) @ kernel
+        + bias
+    )
+    log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    targets = (np.eye(2) + 5 * table)[labels] / 6
+    expected = np.take(factors, labels) * -(targets * log_p).sum(1)
+    np.testing.assert_allclose(metrics["loss"], expected.mean(), rtol=1e-4)
+    assert metrics["accuracy"] == (logits.argmax(1) == labels).mean()
