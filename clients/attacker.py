@@ -77,9 +77,8 @@ class Attacker:
         sent = Sent(weights, state, {name: np.zeros(size, np.float32) for name, size in sends.items()})
         if self.attack.trains:
             images, labels = self.attack.data(honest.shard.images, honest.shard.labels, context)
-            changed = {**honest.changed, **self.attack.training(context)}
             poisoned = Split(images, labels)
-            train = replace(honest, shard=poisoned, changed=changed)
+            train = replace(honest, shard=poisoned, attacked=self.attack.training(context))
             tools = replace(context.tools, poisoned=poisoned)
             guided = GuidedRound(train, self.attack, replace(context, tools=tools))
             sent = sent_by_client(algorithm, weights, state, guided if self.attack.guides else train)

@@ -107,10 +107,14 @@ class BaselineParts(ModelParts):
 
     @property
     def taken_part(self) -> list[int]:
-        """The rounds in which a client takes part: their mean number, spread over the study."""
-        federation = self.study.experiment.federation
+        """The rounds in which a client takes part: their mean number, spread over the study.
+
+        A single one is not before the recipe begins.
+        """
+        federation, begins = self.study.experiment.federation, self.study.experiment.training.recipe_from
         rounds = range(1, federation.rounds + 1)
-        return spread(rounds, max(1, round(federation.participation * len(rounds))))
+        found = spread(rounds, max(1, round(federation.participation * len(rounds))))
+        return found if len(found) > 1 else [max(found[0], begins)]
 
     @property
     def weight_average(self) -> WeightAverage | None:

@@ -13,6 +13,7 @@ from fedrobust.exposure.updates import Updates
 from fedrobust.leakage.captured import CapturedUpdate
 from fedrobust.leakage.confidence import Floats
 from fedrobust.leakage.contract import InversionAttack
+from fedrobust.models.two_batchnorms import main_of
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.record.leakage import InversionRecord
 
@@ -70,9 +71,10 @@ class Inversion:
         training = study.experiment.training
         steps = training.epochs * -(-images // training.batch_size)
         shares = softmax(self.answers(study.dataset.validation.images)).mean(axis=0)
-        start, sent = self.updates.start(self.round), self.updates.sent(client, self.round, few)
+        before, after = self.updates.start(self.round), self.updates.sent(client, self.round, few)
+        (classifier, start), (_, sent) = (main_of(study.classifier, each) for each in (before, after))
         captured = CapturedUpdate(
-            study.classifier,
+            classifier,
             start,
             sent.trainable - start.trainable,
             images,

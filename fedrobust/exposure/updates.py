@@ -161,7 +161,8 @@ class Updates:
                     prepared = classifier.preparation(tf.cast(image[None], tf.float32) / 255.0)
                     logits = classifier.logits(trainable, statistics, prepared)[0]
                     loss = tf.nn.sparse_softmax_cross_entropy_with_logits(label[None], logits)
-                gradient = tf.concat([tf.reshape(each, [-1]) for each in tape.gradient(loss, trainable)], 0)
+                slopes = tape.gradient(loss, trainable, unconnected_gradients="zero")
+                gradient = tf.concat([tf.reshape(each, [-1]) for each in slopes], 0)
                 return -tf.math.divide_no_nan(tf.linalg.matvec(directions, gradient, True), tf.norm(gradient))
 
             return tf.map_fn(lambda pair: one(*pair), (stored, labels), fn_output_signature=tf.float32)

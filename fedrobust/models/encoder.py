@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fedrobust.lazy import keras, tf
 from fedrobust.models.classifier import Classifier
+from fedrobust.models.two_batchnorms import TwoBatchNorms
 
 
 def encoded(
@@ -17,8 +18,15 @@ def encoded(
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
     """Return features (n, d), logits (n, classes) and the BatchNorm statistics after the pass.
 
-    The arguments are those of `Classifier.logits`. Features of more than one axis are flattened.
+    The arguments are those of `Classifier.logits`; of two sets of BatchNorm it is the main one. Features of more than
+    one axis are flattened.
     """
+    auxiliary: Sequence[tf.Tensor] = ()
+    if isinstance(classifier, TwoBatchNorms):
+        (_, trainable), (auxiliary, statistics) = (
+            classifier.sets("trainable", trainable),
+            classifier.sets("statistic", statistics),
+        )
     network = classifier.network
     both = keras.Model(network.inputs, [network.layers[-1].input, network.output])
     held = dict(zip(map(id, network.trainable_variables), trainable, strict=True))
@@ -32,4 +40,4 @@ def encoded(
     )
     moved = moving | dict(zip(map(id, both.non_trainable_variables), after, strict=True))
     found = classifier.frozen.without([moved[id(variable)] for variable in others])
-    return tf.reshape(features, [tf.shape(features)[0], -1]), logits, found
+    return tf.reshape(features, [tf.shape(features)[0], -1]), logits, [*auxiliary, *found]

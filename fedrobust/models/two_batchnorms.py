@@ -100,8 +100,8 @@ class TwoBatchNorms(Classifier):
 
         The pass changes the statistics of the set that it uses; those of the other are returned as they were.
         """
-        second, first = self._sets("trainable", trainable)
-        others, moving = self._sets("statistic", statistics)
+        second, first = self.sets("trainable", trainable)
+        others, moving = self.sets("statistic", statistics)
         if not auxiliary:
             logits, after = self.main.logits(first, moving, prepared, training)
             return logits, [*others, *after]
@@ -113,11 +113,16 @@ class TwoBatchNorms(Classifier):
         )
         return logits, [*(after[place] for place in self._places["statistic"]), *moving]
 
+    def sets(self, kind: Kind, arrays: Sequence[Value]) -> tuple[list[Value], list[Value]]:
+        """Return the arrays of the auxiliary set, and those of `main`."""
+        count = len(self._places[kind])
+        return list(arrays[:count]), list(arrays[count:])
+
     def initial_weights(self) -> Weights:
         """Return the initial weights, with equal sets."""
-        return self.with_equal_sets(self.main.initial_weights())
+        return self.with_equalsets(self.main.initial_weights())
 
-    def with_equal_sets(self, weights: Weights) -> Weights:
+    def with_equalsets(self, weights: Weights) -> Weights:
         """Return weights of the `main` classifier, with an auxiliary set that is a copy of the main one."""
         arrays = dict(
             zip(
@@ -148,7 +153,7 @@ class TwoBatchNorms(Classifier):
     def weights_of(self, model: keras.Model) -> Weights | None:
         """Return the weights of a `deployable` model, with equal sets; None for another model."""
         weights = self.main.weights_of(model)
-        return None if weights is None else self.with_equal_sets(weights)
+        return None if weights is None else self.with_equalsets(weights)
 
     @part
     def _places(self) -> dict[Kind, list[int]]:
@@ -164,12 +169,14 @@ class TwoBatchNorms(Classifier):
             for kind in kinds
         }
 
-    def _sets(self, kind: Kind, arrays: Sequence[Value]) -> tuple[list[Value], list[Value]]:
-        """Return the arrays of the auxiliary set, and those of `main`."""
-        count = len(self._places[kind])
-        return list(arrays[:count]), list(arrays[count:])
-
     def _replaced(self, kind: Kind, arrays: Sequence[Value], others: Sequence[Value]) -> list[Value]:
         """Return the arrays of `main` with the auxiliary set in place of the main one."""
         new = dict(zip(self._places[kind], others, strict=True))
         return [new.get(place, array) for place, array in enumerate(arrays)]
+
+
+def main_of(classifier: Classifier, weights: Weights) -> tuple[Classifier, Weights]:
+    """Return a classifier with one set of BatchNorm and its weights: the `main` one of two, else the same."""
+    if isinstance(classifier, TwoBatchNorms):
+        return classifier.main, classifier.of_main(weights)
+    return classifier, weights

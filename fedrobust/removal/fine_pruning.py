@@ -8,6 +8,7 @@ import numpy as np
 from fedrobust.bounds import Count, Positive, Share
 from fedrobust.lazy import keras, tf
 from fedrobust.models.layout import Weights
+from fedrobust.models.two_batchnorms import main_of
 from fedrobust.removal.contract import BATCH, REMOVALS, Removed, Suspect
 from fedrobust.removal.fine_tuning import fine_tuned, steps_of
 
@@ -78,10 +79,10 @@ class FinePruning:
 
 def features_of(suspect: Suspect) -> np.ndarray:
     """Return the head's input features (n, d) float32 of the server's images."""
-    classifier = suspect.classifier
+    classifier, weights = main_of(suspect.classifier, suspect.weights)
     network = classifier.network
     both = keras.Model(network.input, [network.layers[-1].input, network.output])
-    trainable, statistics = classifier.arrays(suspect.weights)
+    trainable, statistics = classifier.arrays(weights)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def run(images: Any) -> Any:

@@ -54,7 +54,7 @@ def fine_tuned(
             )
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_mean(losses * tf.gather(factors, labels))
-        gradients = tape.gradient(loss, trainable)
+        gradients = tape.gradient(loss, trainable, unconnected_gradients="zero")
         if clip:
             gradients, _ = tf.clip_by_global_norm(gradients, clip)
         velocity = [momentum * old + new for old, new in zip(velocity, gradients, strict=True)]

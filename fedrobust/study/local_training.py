@@ -63,6 +63,7 @@ class LocalTraining:
         changed: Mapping[str, Any] = UNCHANGED,
         steering: Steering | None = None,
         work: float = 1.0,
+        attacked: Mapping[str, Any] = UNCHANGED,
     ) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after one local update on `shard`, and its metrics.
 
@@ -75,11 +76,13 @@ class LocalTraining:
             weights: initial weights.
             round: from 1.
             client: the client's number, which selects its random numbers.
-            changed: settings of ``[training]`` that a malicious client or an algorithm changes.
+            changed: settings of ``[training]`` that differ at the client; its recipe begins in the study's round.
             steering: correction, proximal term and mask that the algorithm adds to every step; None: none.
             work: share of the batches on which the client trains, above 0 and at most 1.
+            attacked: settings of ``[training]`` that a malicious client or an algorithm changes, in whatever round.
         """
         training = self.training.model_copy(update=dict(changed)).in_round(round)
+        training = training.model_copy(update=dict(attacked)) if attacked else training
         claimed, shard = len(shard), self.resampled(shard, round, client, training.features_are_cached)
         plan = self.plan(shard.labels, round, client, training, work)
         update = self.update(training)
@@ -194,9 +197,10 @@ class LocalRound:
         round: from 1.
         layout: of the model's weights.
         broadcast: arrays that the server sends beside the weights.
-        changed: settings of ``[training]`` that a malicious client changes.
+        changed: settings of ``[training]`` that differ at the client.
         work: share of its batches on which the client trains.
         metrics: of the calls so far.
+        attacked: settings of ``[training]`` that a malicious client changes.
     """
 
     training: LocalTraining
@@ -208,6 +212,7 @@ class LocalRound:
     changed: Mapping[str, Any] = field(default_factory=dict)
     work: float = 1.0
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    attacked: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(
         self,
@@ -223,7 +228,7 @@ class LocalRound:
 
         A malicious client may give other images in `shard`, and in `changed` further settings of ``[training]``.
         """
-        changed = {**self.changed, **({} if epochs is None else {"epochs": epochs}), **changed}
+        attacked = {**self.attacked, **({} if epochs is None else {"epochs": epochs}), **changed}
         steers = correction is not None or pull or trained is not None
         steering = Steering(correction, pull, trained) if steers else None
         after, metrics = self.training(
@@ -231,9 +236,10 @@ class LocalRound:
             start,
             self.round,
             self.client,
-            changed,
+            self.changed,
             steering,
             self.work,
+            attacked,
         )
         before = {name: self.metrics[name] for name in SUMMED if name in self.metrics}
         self.metrics = {**metrics, **{name: metrics[name] + value for name, value in before.items()}}

@@ -213,11 +213,13 @@ def kept_by(states: Mapping[int, bytes], client: int) -> State:
 
 
 def spread(items: Sequence[int], most: int) -> list[int]:
-    """Return at most `most` of `items`, evenly spaced, including the first and the last.
+    """Return at most `most` of `items`, evenly spaced, including the first and the last; of one the middle one.
 
     Example:
-        >>> spread(range(10), 4), spread([3, 5], 4)
-        ([0, 3, 6, 9], [3, 5])
+        >>> spread(range(10), 4), spread([3, 5], 4), spread(range(9), 1)
+        ([0, 3, 6, 9], [3, 5], [4])
     """
+    if most == 1 and items:
+        return [int(items[(len(items) - 1) // 2])]
     places = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
     return [int(items[place]) for place in places]

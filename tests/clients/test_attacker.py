@@ -166,3 +166,11 @@ def test_success_by_the_features_of_a_frozen_backbone_is_that_of_the_whole_netwo
         assert by_features._success(shard, context, weights) == share
         shares.add(share)
     assert len(shares) > 1, "models that answer differently"
+
+
+@pytest.mark.parametrize(("round", "expected"), [(1, "fgsm"), (3, "fgsm")])
+def test_an_attack_on_the_training_changes_rounds_before_the_recipe_begins(trained, round, expected):
+    train(trained, "fgsm-training", round, training__recipe="pgd", training__recipe_from=3)
+    assert trained[0][0].recipe.startswith(expected)
+    train(trained, "sign-flip", round, training__recipe="pgd", training__recipe_from=3)
+    assert trained[1][0].recipe == ("plain" if round < 3 else "pgd")

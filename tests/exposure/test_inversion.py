@@ -14,10 +14,12 @@ from fedrobust.exposure.prevalence import mean_interval
 from fedrobust.exposure.updates import Updates
 from fedrobust.leakage.attacks.generative_inversion import code, generated, weights
 from fedrobust.leakage.captured import CapturedUpdate
+from fedrobust.leakage.contract import LEAKAGE
 from fedrobust.leakage.matching import Match
 from fedrobust.models.layout import Weights
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.kept_rounds import KeptRounds
+from fedrobust.spec import build
 from fedrobust.study import Study
 
 
@@ -129,3 +131,25 @@ def test_an_image_is_reconstructed_from_a_plain_gradient_step(small, tmp_path):
     assert np.median(many["psnr"]) < one["psnr"][0] - 5
     with pytest.raises(fedrobust.config.ConfigError, match="images = 1000"):
         fedrobust.attack_privacy(run.path, ["inverting-gradients(images=1000)"])
+
+
+def test_the_gradients_of_a_model_with_two_sets_of_batchnorm_are_those_of_the_main_one():
+    settings = {"data__samples": 60, "model__name": "edge-cnn(width=4)", "model__image_size": 28}
+    study = Study.of(
+        Experiment.of(
+            **settings,
+            training__optimizer="sgd",
+            training__learning_rate=0.1,
+            training__recipe="advprop(recipe='pgd(steps=1)')",
+        )
+    )
+    updates = Updates(study, KeptRounds(RunFolder(Path("none"))))
+    few = study.dataset.train.of_rows(np.arange(4))
+    sent = updates.of(0, 1)
+    found = updates.alignments(np.stack([sent, np.zeros_like(sent)]), 1, few)
+    assert np.abs(found[0]).min() > 0
+    assert not found[1].any()
+    inversion = Inversion(updates, 1, lambda images: np.zeros((len(images), 2)), 0, "recalibrate")
+    attack = build(LEAKAGE, "inverting-gradients(steps=2)")
+    record = inversion.on_client("inverting-gradients", attack, 1, 0)
+    assert np.isfinite(record.matched)

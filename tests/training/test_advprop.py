@@ -8,9 +8,11 @@ from fedrobust.checks import check
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.classifier import build_classifier
+from fedrobust.models.encoder import encoded
 from fedrobust.models.layout import Weights
 from fedrobust.models.recalibration import Recalibration
 from fedrobust.models.two_batchnorms import TwoBatchNorms
+from fedrobust.removal import FinePruning, NeuralCleanse, SuperFineTuning, Suspect
 from fedrobust.spec import SpecError, build
 from fedrobust.study import Study
 from fedrobust.training.batches import Batches
@@ -180,3 +182,35 @@ def test_it_needs_an_adversarial_recipe_and_a_network_with_batchnorm(linear_clas
         build(RECIPES, "advprop(recipe='plain')")
     with pytest.raises(ModelError, match="needs a network with BatchNorm"):
         TwoBatchNorms(linear_classifier)
+
+
+def test_features_are_those_of_the_main_set_and_its_statistics_alone_move(main, two, unlike, pictures):
+    images = tf.constant(pictures[0] / 255, tf.float32)
+    expected, logits, after = encoded(
+        main, *main.arrays(two.of_main(unlike)), main.preparation(images), training=True
+    )
+    found, same, moved = encoded(two, *two.arrays(unlike), two.preparation(images), training=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(same, logits, atol=1e-6)
+    before = two.arrays(unlike)[1]
+    others = len(before) - len(after)
+    for one, other in zip(moved, [*before[:others], *after], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "removal", [FinePruning(epochs=1), SuperFineTuning(epochs=2, cycle=1), NeuralCleanse(steps=2)]
+)
+def test_removal_of_backdoors_changes_the_main_set_as_that_of_a_model_without_a_second_one(
+    main, two, unlike, pictures, removal
+):
+    images, labels = pictures[0] / np.float32(255), pictures[1]
+    suspects = [
+        Suspect(model, weights, images, labels, np.ones(2, np.float32), seed=0)
+        for model, weights in ((two, unlike), (main, two.of_main(unlike)))
+    ]
+    found, expected = (removal(suspect).weights for suspect in suspects)
+    np.testing.assert_allclose(two.of_main(found).trainable, expected.trainable, atol=1e-5)
+    np.testing.assert_allclose(two.of_main(found).statistics, expected.statistics, atol=1e-5)
+    size = two.layout.parameters - main.layout.parameters
+    np.testing.assert_array_equal(found.trainable[:size], unlike.trainable[:size])

@@ -30,8 +30,8 @@ class FedRBN(AdversarialRecipe):
 
     The official code keeps BatchNorm's arrays at each client, averages the adversarial statistics for each by the
     similarity of clean ones, and calibrates after eleven rounds, if told to; it steps by min(1.25 epsilon, epsilon +
-    4/255) / steps and clips gradients at the norm 10; its test crafts and predicts with the clean set, or crafts with
-    the adversarial one.
+    4/255) / steps and clips the calibration loss' gradient at the norm 10; its test crafts and predicts with the clean
+    set, or with the adversarial one.
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".

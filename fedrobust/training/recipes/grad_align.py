@@ -43,8 +43,8 @@ class GradAlign(FGSMTraining):
         def losses(images: tf.Tensor) -> tf.Tensor:
             return batch.objective(batch.infer(images), batch.targets)
 
-        # Another point than the start of the attack.
-        elsewhere = random_start(batch.images, self.radius(batch), tf.random.fold_in(batch.seed, 1))
+        # Another point than the start of the attack. Augmentations fold in their places, from 1.
+        elsewhere = random_start(batch.images, self.radius(batch), tf.random.fold_in(batch.seed, 0))
         here = tf.stop_gradient(input_gradient(losses, batch.images))
         there = penalised_gradient(losses, elsewhere, batch.weights)
         outcome = super().loss(batch, crafted)

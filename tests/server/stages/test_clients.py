@@ -140,6 +140,7 @@ def test_many_clients_are_thinned_out_evenly():
     assert spread([2, 3, 5, 7, 11, 13, 17], 3) == [2, 7, 17]
     assert spread(range(4), 9) == [0, 1, 2, 3]
     assert spread([6], 1) == [6]
+    assert spread(range(1, 11), 1) == [5]
 
 
 SMALL = {
