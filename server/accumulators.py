@@ -22,6 +22,7 @@ class Collected:
         examples: (n,) int64, their claimed numbers of images.
         losses: (n,) float64, their claimed training losses, NaN for a missing or impossible claim; None if not known.
         measured: (n,) bool, whether their BatchNorm statistics count.
+        typical: median number of images that the study's clients registered; None: not known.
     """
 
     client_ids: np.ndarray
@@ -30,6 +31,7 @@ class Collected:
     examples: np.ndarray
     losses: np.ndarray | None = None
     measured: np.ndarray = field(default_factory=lambda: np.ones(0, bool))
+    typical: float | None = None
 
 
 class Collector(Protocol):
@@ -76,7 +78,7 @@ def collector_for(
     """
     if streams(defence.rule) and not defence.before and not measured:
         return StreamingMean(defence.rule, current, beside, typical, arrival)
-    return UpdateMatrix(current.trainable, len(current.statistics) + beside, sampled)
+    return UpdateMatrix(current.trainable, len(current.statistics) + beside, sampled, typical)
 
 
 class StreamingMean:
@@ -120,8 +122,10 @@ class StreamingMean:
 class UpdateMatrix:
     """A float32 matrix with one row for each client, filled as replies arrive, for rules that compare clients."""
 
-    def __init__(self, current: np.ndarray, statistics: int, sampled: list[int]):
-        self._current = current
+    def __init__(
+        self, current: np.ndarray, statistics: int, sampled: list[int], typical: float | None = None
+    ):
+        self._current, self._typical = current, typical
         self._client_ids = np.array(sorted(sampled), np.int64)
         self._rows = {int(client_id): row for row, client_id in enumerate(self._client_ids)}
         self._updates = np.empty((len(sampled), current.size), np.float32)
@@ -157,6 +161,7 @@ class UpdateMatrix:
             self._examples[rows],
             self._losses[rows],
             self._measured[rows],
+            self._typical,
         )
 
 

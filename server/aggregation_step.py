@@ -144,15 +144,20 @@ class AggregationStep:
         attackers = self.attackers(round, collected.client_ids.tolist())
         bad = np.isin(collected.client_ids, sorted(attackers))
         conspired: tuple[Failure, ...] = ()
+        acted = True
         if self.attack.colludes and bad.any():
+            own = collected.updates[bad]
             conspired = self._collude(defence, context, collected, bad, current, memory, counted, arrival)
+            acted = bool(conspired) or not np.array_equal(own, collected.updates[bad])
         if arrival.acts:
             collected = replace(collected, updates=arrival.matrix(collected.updates))
         failures = (*failures, *conspired)
         honest_mean = mean_of(collected.updates, claims_of(defence, context) * ~bad)
+        begun = self.record(round, [*collected.client_ids.tolist(), *refused], refused, failures)
         record = replace(
-            self.record(round, [*collected.client_ids.tolist(), *refused], refused, failures),
+            begun,
             tolerated=defence.tolerated,
+            attacked=begun.attacked and acted,
             bytes=int(collected.updates.nbytes),
             partitions=tuple(collected.client_ids.tolist()),
         )
@@ -229,6 +234,7 @@ class AggregationStep:
             self._statistics(collected, len(current.statistics)),
             current.statistics,
             None if self.answers is None else self.answers(current),
+            collected.typical,
         )
 
     def _statistics(self, collected: Collected, size: int) -> np.ndarray | None:

@@ -47,7 +47,7 @@ def _aggregate(
     """Return the mean or the median of the rows of the clients in the mask `counted`, at least one."""
     rows, influence = collected.statistics, aggregation.influence
     if streams(defence.rule) and not defence.before:
-        typical = float(np.median(collected.examples))
+        typical = float(np.median(collected.examples)) if collected.typical is None else collected.typical
         mean = defence.rule.start(rows.shape[1])
         for row, claim in zip(rows[counted], collected.examples[counted], strict=True):
             mean.add(row, defence.rule.weight(int(claim), typical))

@@ -199,8 +199,9 @@ class ModelParts:
 
         def criterion() -> SuccessCriterion | None:
             records = (grid.client_state(client).array_records for client in study.schedule.malicious)
-            arrays = next((records[RECORD] for records in records if RECORD in records), None)
-            memory = AttackMemory.of(arrays_of(arrays))
+            kept = [AttackMemory.of(arrays_of(each[RECORD])) for each in records if RECORD in each]
+            # A client that was asked in a round without an attack remembers that round, and has learnt no trigger.
+            memory = next((each for each in kept if each.own), AttackMemory())
             context = AttackContext(classes=study.dataset.classes, seed=study.seed, memory=memory)
             return study.attack.criterion(study.dataset.test, context)
 

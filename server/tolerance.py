@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fedrobust.aggregation import AggregationPipeline
 from fedrobust.availability import Availability
 from fedrobust.config.sections import Federation
-from fedrobust.lazy import stats
+from fedrobust.config.tolerated import in_a_round
 from fedrobust.runs.record import ToleranceRecord
 from fedrobust.shares import sample_size
 from fedrobust.spec import Spec
@@ -20,8 +20,8 @@ def tolerance_of(
 ) -> ToleranceRecord:
     """Return the study's ``tolerance`` in ``result.json``.
 
-    With participation below 1, the number of malicious clients in a round is random: of N clients, m of them malicious,
-    n are sampled, and more than f of these are malicious with probability P(X > f), X ~ Hypergeometric(N, m, n).
+    With participation below 1, the number of malicious clients in a round is random, see
+    `fedrobust.config.tolerated.in_a_round`; the probability is that of more than f.
 
     Args:
         federation: the study's settings.
@@ -40,7 +40,7 @@ def tolerance_of(
     f = tolerated if defence.tolerated is None else defence.tolerated
     populations = set(availability.populations(federation.rounds, malicious, federation.clients))
     more = [
-        probability_of_more(f, members, attackers, sample_size(federation.participation, members))
+        float(in_a_round(federation.sampling, federation.participation, members, attackers).sf(f))
         for members, attackers in populations
     ]
     return ToleranceRecord(
@@ -53,15 +53,3 @@ def tolerance_of(
         population=federation.clients,
         probability_of_more=max(more) if malicious else None,
     )
-
-
-def probability_of_more(tolerated: int, population: int, malicious: int, sampled: int) -> float:
-    """Return the probability that more than `tolerated` of `sampled` clients, drawn without replacement, are malicious.
-
-    Example:
-        >>> probability_of_more(1, population=4, malicious=2, sampled=2)  # 1 of the 6 pairs
-        0.16666666666666666
-        >>> probability_of_more(2, population=4, malicious=2, sampled=2)
-        0.0
-    """
-    return float(stats.hypergeom.sf(tolerated, population, malicious, sampled))

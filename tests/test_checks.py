@@ -98,7 +98,7 @@ def test_classes_and_triggers_outside_the_images_are_refused(attack, message):
         ),
         (
             {"poisoning__attack": "standard-training", "poisoning__malicious": 1},
-            'training.recipe = "plain": malicious clients would train as all others',
+            'training.recipe = "plain": malicious clients would train as they do without it',
         ),
         (
             {
@@ -108,7 +108,24 @@ def test_classes_and_triggers_outside_the_images_are_refused(attack, message):
                 "training__recipe_from": 4,
                 "poisoning__last_round": 3,
             },
-            "from round 4: malicious clients would train as all others",
+            "from round 4: malicious clients would train as they do without it",
+        ),
+        (
+            {
+                "poisoning__attack": "standard-training",
+                "poisoning__malicious": [0, 2],
+                "training__recipe": "pgd",
+                "training__recipe_clients": 0.5,
+            },
+            "malicious clients would train as they do without it",
+        ),
+        (
+            {
+                "poisoning__attack": "inflated-claim",
+                "poisoning__malicious": 1,
+                "federation__aggregator": "median",
+            },
+            "does not weight clients by the number of images that they claim",
         ),
         (
             {"poisoning__attack": "scaling(factor=1)", "poisoning__malicious": 1},
@@ -359,7 +376,11 @@ def test_models_that_fit_pass():
             {"federation__pre_aggregators": ["bucketing(size=5)"], "federation__participation": 0.5},
             "size = 5 of 5 clients",
         ),
-        ({"federation__aggregator": "multi-krum(m=11)"}, "m = 11 of 10 clients"),
+        ({"federation__aggregator": "multi-krum(m=11)"}, "m = 11 and f = 0 of 10 clients"),
+        (
+            {"federation__aggregator": "multi-krum(m=9)", "federation__tolerate": 2},
+            "m = 9 and f = 2 of 10 clients: .* choose 8 or fewer",
+        ),
         ({"federation__aggregator": "rlr(threshold=10.5)"}, "threshold = 10.5 of 10 clients"),
         ({"federation__aggregator": "signguard(low=2)"}, "low = 2: choose a number from 0 to 1"),
         ({"federation__aggregator": "krum", "federation__participation": 0.2}, "clients"),
@@ -463,3 +484,47 @@ def test_knowledge_of_own_updates_is_refused_where_it_would_change_nothing(setti
             )
         )
     check_data(study(poisoning__attack="alie", poisoning__malicious=3, poisoning__knowledge="own"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"federation__aggregator": "fltrust"}, "divided by their local steps"),
+        ({"federation__aggregator": "flshield"}, "divided by their local steps"),
+        ({"federation__aggregator": "feddf"}, "divided by their local steps"),
+        (
+            {"distillation__enabled": True, "distillation__teacher": "clients"},
+            "do not send the model that they trained",
+        ),
+    ],
+)
+def test_updates_per_local_step_do_not_go_with_what_needs_whole_ones(settings, message):
+    check_data(study(**settings))
+    with pytest.raises(ConfigError, match=message):
+        check_data(study(**settings, training__algorithm="fednova"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {
+                "federation__aggregator": "bnguard",
+                "federation__postprocessors": ["gaussian-dp(noise='local')"],
+            },
+            "which this promise of privacy hides",
+        ),
+        (
+            {"federation__aggregator": "bnguard", "training__algorithm": "fedbn(average=False)"},
+            "BatchNorm statistics, which they do not send",
+        ),
+        (
+            {"federation__aggregator": "deepsight", "training__algorithm": "fedper(average=False)"},
+            "output layers, which they do not send",
+        ),
+    ],
+)
+def test_a_rule_is_sent_what_it_compares(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        check_models(study(**settings))
+    check_models(study(federation__aggregator=settings["federation__aggregator"]))

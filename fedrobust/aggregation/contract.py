@@ -55,6 +55,7 @@ class AggregationContext:
         statistics: the clients' BatchNorm statistics (n, s) float32, the layout's in sequence; None if not known.
         current_statistics: those that the clients were sent, (s,) float32; None if not known.
         model: answers of models that differ from the global one by an update; None if there is none to ask.
+        typical: median number of images that the study's clients registered; None: that of the round's claims.
     """
 
     client_ids: np.ndarray
@@ -70,6 +71,7 @@ class AggregationContext:
     statistics: np.ndarray | None = None
     current_statistics: np.ndarray | None = None
     model: ModelAnswers | None = None
+    typical: float | None = None
 
     @classmethod
     def of(cls, updates: Updates) -> "AggregationContext":

@@ -66,9 +66,9 @@ def krum_scores(squared: np.ndarray, f: int) -> np.ndarray:
 
 
 def chosen_only(n: int, chosen: np.ndarray) -> np.ndarray:
-    """Return equal shares (n,) for the `chosen` places and 0 for the others."""
+    """Return equal shares (n,) for the `chosen` places and 0 for the others; all 0 where none is chosen."""
     shares = np.zeros(n)
-    shares[chosen] = 1 / len(chosen)
+    shares[chosen] = 1 / max(1, len(chosen))
     return shares
 
 

@@ -31,6 +31,7 @@ class AggregationPipeline:
     Attributes:
         rule: aggregates the updates.
         before: pre-aggregators, in order.
+        sampled: number of clients that a round asks; 0: not known.
 
     Example:
         >>> updates = np.array([[1, 0], [1.1, 0], [0.9, 0], [1, 0.1], [-50, 9]], np.float32)
@@ -40,6 +41,7 @@ class AggregationPipeline:
 
     rule: MatrixRule
     before: tuple[PreAggregator, ...] = ()
+    sampled: int = 0
 
     def __call__(
         self, updates: "np.ndarray | Updates", context: AggregationContext | None = None
@@ -129,15 +131,22 @@ class AggregationPipeline:
             )
 
     def among(self, n: int) -> "AggregationPipeline":
-        """Return this pipeline for a round with `n` updates: f is at most what is feasible among them."""
+        """Return this pipeline for a round with `n` updates, which may be fewer than it asked for.
 
-        def capped(stage: Any, seen: int) -> Any:
-            if not isinstance(stage, ByzantineTolerant) or stage.f <= stage.max_f(seen):
-                return stage
-            return dataclasses.replace(stage, f=max(0, stage.max_f(seen)))
-
-        *before, rule = (capped(stage, seen) for stage, seen in self._seen(n))
-        return AggregationPipeline(rule, tuple(before))
+        f is at most what is feasible among them. A stage with other settings in clients has a method ``among(n,
+        share)`` that returns the stage for `n` updates, the `share` of those asked for.
+        """
+        share = min(1.0, n / self.sampled) if self.sampled else 1.0
+        stages: list[Any] = []
+        for stage in (*self.before, self.rule):
+            if isinstance(stage, ByzantineTolerant) and stage.f > stage.max_f(n):
+                stage = dataclasses.replace(stage, f=max(0, stage.max_f(n)))
+            if hasattr(stage, "among"):
+                stage = stage.among(n, share)
+            stages.append(stage)
+            n = _left(stage, n)
+        *before, rule = stages
+        return AggregationPipeline(rule, tuple(before), self.sampled)
 
     @property
     def tolerated(self) -> int | None:
@@ -153,8 +162,12 @@ class AggregationPipeline:
     def _seen(self, n: int) -> Iterable[tuple[Any, int]]:
         for stage in (*self.before, self.rule):
             yield stage, n
-            if isinstance(stage, Bucketing):
-                n = -(-n // stage.size)
+            n = _left(stage, n)
+
+
+def _left(stage: Any, n: int) -> int:
+    """Return how many of `n` updates a stage leaves."""
+    return -(-n // stage.size) if isinstance(stage, Bucketing) else n
 
 
 def _caught(stage: Any, count: int) -> Any:

@@ -1,6 +1,7 @@
 """FedNova: normalised averaging."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,8 +21,11 @@ class FedNova:
 
     Malicious clients: rules compare updates of similar norms, independent of the number of steps. The claimed a_i scale
     the whole update: with a mean one client can make it arbitrarily long; otherwise the median of the a_i counts. Rules
-    with an absolute threshold (clipping) get updates divided by a_i, which are usually much longer.
+    with an absolute threshold (clipping) get updates divided by a_i, which are usually much longer. Rules that compare
+    them with the server's own update, or ask the clients' models, are refused.
     """
+
+    normalises: ClassVar[bool] = True
 
     def client(
         self, start: Weights, state: State, train: Train

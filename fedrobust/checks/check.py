@@ -5,7 +5,7 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 
 from collections.abc import Iterable, Iterator
 
-from fedrobust.checks import data, privacy, secure_aggregation, settings
+from fedrobust.checks import data, privacy, rules, secure_aggregation, settings
 from fedrobust.checks.distillation import classes_teach, method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve_training import (
@@ -48,10 +48,15 @@ def check_data(study: Study) -> None:
         settings.tolerated_fits(given.federation, study.sampled),
         settings.attackers(given.poisoning, given.federation.clients, given.seed),
         _losses(study),
+        _rules(study),
         settings.knowledge_is_used(given.poisoning, lambda: (study.attack, study.schedule)),
         settings.attack_begins(given.poisoning, given.federation.rounds),
         settings.attack_changes_training(
-            given.poisoning, given.training, given.federation.rounds, lambda: (study.attack, study.schedule)
+            given.poisoning,
+            given.training,
+            given.federation.rounds,
+            lambda: (study.attack, study.schedule),
+            study.changed,
         ),
         settings.strengths(given.evaluation),
         settings.network_file(given.model, study.base, given.data.root),
@@ -94,6 +99,14 @@ def check_models(study: Study) -> None:
         privacy.statistics_sent(given.federation, study.promise, given.training, study.recipe),
         privacy.no_batch_statistics(given.privacy, given.model, lambda: study.classifier),
         models.rule_reads(study.defence.rule, given.federation.aggregator, lambda: study.classifier),
+        rules.rule_sees(
+            given.federation,
+            given.training,
+            study.defence.rule,
+            study.algorithm,
+            study.promise is not None,
+            lambda: study.classifier.layout,
+        ),
         models.attack_reads(study.attack, given.poisoning.attack, given.training, lambda: study.classifier),
         models.statistics_shared(
             given.model, given.training, study.recipe, study.algorithm, lambda: study.classifier
@@ -165,6 +178,12 @@ def _summed(study: Study) -> Iterator[str]:
 def _losses(study: Study) -> Iterator[str]:
     given = study.experiment
     yield from settings.losses_compare(given.federation, given.training, study.defence.rule, study.attack)
+
+
+def _rules(study: Study) -> Iterator[str]:
+    given, defence = study.experiment, study.defence
+    yield from rules.updates_to_scale(given.federation, given.training, defence.rule, study.algorithm)
+    yield from rules.claims_count(given.federation, given.poisoning, study.attack, defence, study.sampled)
 
 
 def _attack(study: Study) -> Iterator[str]:

@@ -76,11 +76,11 @@ def teacher_fits(
             f"{key} with {attacked}: colluding clients are simulated in the aggregation, and the teacher is none; "
             'choose another attack, or distillation.teacher = "global-model"'
         )
-    if hasattr(algorithm, "broadcasts") or hasattr(algorithm, "personal"):
+    if any(hasattr(algorithm, trait) for trait in ("broadcasts", "personal", "normalises")):
         yield (
             f'{key} with training.algorithm = "{training.algorithm}": its clients train with more than the global '
-            "weights, or send a part of their model; choose another algorithm, such as fedavg or fedprox, or "
-            'distillation.teacher = "global-model"'
+            "weights, or do not send the model that they trained; choose another algorithm, such as fedavg or fedprox, "
+            'or distillation.teacher = "global-model"'
         )
 
 

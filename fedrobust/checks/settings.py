@@ -1,6 +1,6 @@
 """Checks of settings against one another and against files; images are not needed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,20 +162,37 @@ def attack_begins(poisoning: Poisoning, rounds: int) -> Iterator[str]:
 
 
 def attack_changes_training(
-    poisoning: Poisoning, training: Training, rounds: int, attack: Callable[[], tuple[Attack, Schedule]]
+    poisoning: Poisoning,
+    training: Training,
+    rounds: int,
+    attack: Callable[[], tuple[Attack, Schedule]],
+    changed: Callable[[int], Mapping[str, Any]],
 ) -> Iterator[str]:
-    """An attack on the training changes the training."""
+    """An attack on the training changes the training of a malicious client in some round.
+
+    Args:
+        poisoning: names the attack.
+        training: of the study.
+        rounds: of the study.
+        attack: returns the attack, and who attacks when.
+        changed: returns the settings of ``[training]`` that differ at a client.
+    """
     if poisoning.attack == "none" or poisoning.first_round > rounds:
         return
     named, schedule = attack()
     if not all(hasattr(part, "training") for part in named.parts):
         return
     active = (round for round in range(1, rounds + 1) if schedule.active(round))
-    if not any(_trains_otherwise(named, training, round) for round in active):
+    own = {tuple(changed(client).items()) for client in schedule.malicious}
+    if not any(
+        _trains_otherwise(named, training.model_copy(update=dict(each)), round)
+        for round in active
+        for each in own
+    ):
         begins = f" from round {training.recipe_from}" if training.recipe_from > 1 else ""
         yield (
             f'poisoning.attack = "{poisoning.attack}" with training.recipe = "{training.recipe}"{begins}: malicious '
-            "clients would train as all others do; choose another recipe, another attack, or other rounds"
+            "clients would train as they do without it; choose another recipe, another attack, or other rounds"
         )
 
 

@@ -165,7 +165,7 @@ def defence_of(federation: Federation, tolerated: int, base: str = "") -> Aggreg
             rule = flower_rule(federation.aggregator, tolerated)
         else:
             rule = build(RULES, federation.aggregator, f=tolerated)
-        defence = AggregationPipeline(rule, before)
+        defence = AggregationPipeline(rule, before, sampled)
     with naming("federation.pre-aggregators", list(federation.pre_aggregators)):
         defence.check_order()
     with naming("federation.tolerate", f"{tolerated} of {sampled} clients of a round"):

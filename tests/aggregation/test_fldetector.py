@@ -235,3 +235,20 @@ def test_within_is_the_best_of_all_splits(draw):
     np.testing.assert_allclose(
         [_within(ordered, k) for k in (1, 2, 3)], [cost(ordered), two, three], rtol=1e-9
     )
+
+
+def test_a_round_of_rejected_clients_alone_changes_nothing_and_is_remembered(draw):
+    rule, memory, direction = defence("fldetector"), {}, draw.standard_normal(40).astype(np.float32)
+
+    def sent(who):
+        honest = direction + 0.01 * draw.standard_normal((len(who), 40)).astype(np.float32)
+        bad = 30 * draw.standard_normal((len(who), 40)).astype(np.float32)
+        return np.where(np.isin(who, [0, 1])[:, None], bad, honest)
+
+    for round in range(1, 9):
+        who = np.arange(10) if round < 8 else np.array([0, 1])
+        result = rule(sent(who), AggregationContext(who, np.ones(len(who), int), round, memory=memory))
+        memory = result.memory
+    assert not result.update.any()
+    assert not result.influence.any()
+    assert memory["seen"][:2].tolist() == [8, 8]

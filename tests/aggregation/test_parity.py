@@ -1,6 +1,7 @@
 """The same numbers as independent libraries, or as the paper's formula written down literally."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -286,6 +287,9 @@ def test_capped_and_uniform_means_take_weight_from_claims():
     assert defence('mean(weighting="uniform")')(matrix, context).update[0] == 3
     capped = defence('mean(weighting="capped", cap=2)')
     assert np.isclose(capped(matrix, context).update[0], 9 * 20 / 40)
+    few = replace(context, typical=100.0)
+    claims = np.minimum(context.examples, 200)
+    assert np.isclose(capped(matrix, few).update[0], (matrix[:, 0] * claims).sum() / claims.sum())
     running = RunningMean(1)
     for row, claim in zip(matrix, context.examples, strict=True):
         running.add(row, capped.rule.weight(int(claim), 10.0))

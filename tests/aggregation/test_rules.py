@@ -332,3 +332,40 @@ def test_who_is_left_out_is_said_by_rules_that_select(rule, before, expected, ho
     influence = asked(np.concatenate([honest[F:], np.full((F, 300), 1e9, np.float32)]), context()).influence
     if influence is not None and not expected:
         assert (influence > 0).all(), "a rule that does not select gives nobody exactly nothing"
+
+
+@pytest.mark.parametrize("n", [3, 5, 9, 10])
+def test_a_short_round_does_not_turn_round_what_all_clients_agree_on(n):
+    asked = replace(defence("rlr(threshold=6)"), sampled=10)
+    asked.check(10)
+    np.testing.assert_allclose(asked.among(n)(np.ones((n, 5), np.float32)).update, 1)
+    split = np.where(np.arange(n) < 0.6 * n, 1, -1)[:, None].astype(np.float32) * np.ones((1, 5), np.float32)
+    mean = split.mean()
+    np.testing.assert_allclose(asked.among(n)(split).update, -mean, err_msg="less than 60 % agree", atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["multi-krum(m=8)", ("median", "bucketing(size=6)")])
+def test_a_short_round_keeps_what_tolerates_attackers(rule, honest):
+    rule, *before = (rule,) if isinstance(rule, str) else rule
+    sampled = 12 if before else 10
+    asked = replace(defence(rule, *before, f=2), sampled=sampled)
+    asked.check(sampled)
+    sent = np.concatenate([honest[:5] * 0 + 1, np.full((1, honest.shape[1]), -100, np.float32)])
+    draws = [
+        AggregationContext(np.arange(6), np.ones(6), generator=np.random.default_rng(k)) for k in range(5)
+    ]
+    for context in draws:
+        found = asked.among(6)(sent, context).update
+        # Two groups of three: the median of two is their mean, as with twelve clients.
+        np.testing.assert_allclose(found, (1 - 32.666668) / 2 if before else 1, rtol=1e-4)
+
+
+def test_groups_of_one_client_are_the_clients_with_their_claims():
+    updates = np.array([[0], [0], [9]], np.float32)
+    for seed in range(3):
+        context = AggregationContext(
+            np.arange(3), np.array([1, 1, 1000]), generator=np.random.default_rng(seed)
+        )
+        found = defence("mean", "bucketing(size=1)")(updates, context)
+        np.testing.assert_allclose(found.update, 9 * 1000 / 1002)
+        np.testing.assert_allclose(found.influence, np.array([1, 1, 1000]) / 1002)

@@ -527,7 +527,8 @@ def test_rules_that_choose_have_rates(rule, draw):
 
 
 def test_a_choosing_rule_that_lets_everybody_in_left_nobody_out(draw):
-    server = step(federation__aggregator="multi-krum(m=8)", poisoning__attack="ipm", poisoning__malicious=1)
+    settings = {"poisoning__attack": "ipm", "poisoning__malicious": 1, "federation__tolerate": 0}
+    server = step(federation__aggregator="multi-krum(m=8)", **settings)
     replies = collected(draw)
     server = replace(server, attack=Attack(()))
     record = server.next_weights(1, CURRENT, replies, {}).record
@@ -580,3 +581,23 @@ def test_a_round_in_which_an_attacker_failed_has_no_figures_of_the_defence(draw)
     nothing = (*RATES, "influence", "malicious_influence", "distance", "honest_norm")
     assert [getattr(record, name) for name in nothing] == [None] * len(nothing)
     assert record.seconds > 0
+
+
+@pytest.mark.parametrize(("attack", "acts"), [("min-max", False), ("alie", False), ("ipm", True)])
+def test_a_lone_attacker_with_nothing_to_compare_has_not_attacked(draw, attack, acts):
+    server = replace(
+        step(clients=6, poisoning__attack=attack, poisoning__malicious=[1, 4], poisoning__knowledge="own"),
+        surrogate=True,
+    )
+    replies = collected(draw, 6)
+    without = [0, 1, 2, 3, 5]
+    alone = Collected(
+        replies.client_ids[without],
+        replies.updates[without],
+        replies.statistics[without],
+        replies.examples[without],
+    )
+    own = alone.updates[1].copy()
+    found = server.next_weights(1, CURRENT, alone, {})
+    assert found.record.attacked is acts
+    assert np.array_equal(alone.updates[1], own) is not acts

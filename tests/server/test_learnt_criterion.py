@@ -40,7 +40,14 @@ def parts_of(grid, attack="a3fl(size=2)"):
 
 def test_the_trigger_is_that_of_the_first_attacker_with_a_memory():
     learnt = {"client_3": memory(0.2), "client_4": memory(0.9)}
-    for states, level in (({}, 128), (learnt, 51), ({**learnt, "client_1": memory(1.0)}, 255)):
+    idle = {"client_1": RecordDict({RECORD: arrays_record(AttackMemory(1).arrays())})}
+    states_and_levels = (
+        ({}, 128),
+        (learnt, 51),
+        ({**learnt, "client_1": memory(1.0)}, 255),
+        ({**learnt, **idle}, 51),
+    )
+    for states, level in states_and_levels:
         parts = parts_of(Grid(**states), "a3fl")
         wide = np.zeros((4, 28, 28, 1), np.uint8)
         test = parts.study.dataset.test

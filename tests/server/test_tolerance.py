@@ -5,10 +5,16 @@ from itertools import combinations
 import pytest
 
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.config.tolerated import in_a_round
 from fedrobust.runs.forecast import attackers
 from fedrobust.runs.record import to_json
 from fedrobust.study import Study
-from server.tolerance import probability_of_more, tolerance_of
+from server.tolerance import tolerance_of
+
+
+def more_than(f, population, malicious, sampled):
+    """Return the probability of more than f malicious clients in a round of a fixed number."""
+    return in_a_round("fixed", sampled / population, population, malicious).sf(f)
 
 
 @pytest.mark.parametrize(
@@ -18,9 +24,7 @@ def test_the_probability_is_counted(population, malicious, sampled):
     rounds = list(combinations(range(population), sampled))
     for tolerated in range(sampled + 1):
         more = sum(len([client for client in each if client < malicious]) > tolerated for each in rounds)
-        assert probability_of_more(tolerated, population, malicious, sampled) == pytest.approx(
-            more / len(rounds)
-        )
+        assert more_than(tolerated, population, malicious, sampled) == pytest.approx(more / len(rounds))
 
 
 def told(**settings):
@@ -46,7 +50,7 @@ def test_what_the_record_says():
         "sampled": 12,
         "malicious": 6,
         "population": 30,
-        "probability-of-more": pytest.approx(probability_of_more(3, 30, 6, 12)),
+        "probability-of-more": pytest.approx(more_than(3, 30, 6, 12)),
     }
 
 
@@ -64,7 +68,7 @@ def test_what_the_record_says():
 def test_whose_word_it_is(settings, clients, source, asks):
     found = told(**ATTACK, **settings)
     assert (found.clients, found.source, found.given) == (clients, source, asks)
-    assert found.probability_of_more == pytest.approx(probability_of_more(clients, 30, 6, 12))
+    assert found.probability_of_more == pytest.approx(more_than(clients, 30, 6, 12))
 
 
 @pytest.mark.parametrize("quantile", [0.01, 0.5, 0.84, 0.85, 0.95, 0.99, 0.9999])
@@ -73,7 +77,7 @@ def test_a_quantile_is_the_smallest_number_that_is_enough_so_often(quantile):
     f = found.clients
     assert (found.source, found.quantile) == ("truth", quantile)
     assert found.probability_of_more <= 1 - quantile
-    assert f == 0 or probability_of_more(f - 1, 30, 6, 12) > 1 - quantile
+    assert f == 0 or more_than(f - 1, 30, 6, 12) > 1 - quantile
 
 
 def test_a_quantile_and_a_number_do_not_go_together():
@@ -116,7 +120,17 @@ def test_the_probability_is_that_of_the_round_with_the_most_attackers_among_its_
         "federation__participation": 0.4,
         "federation__aggregator": "trimmed-mean(f=1)",
     }
-    assert told(**settings).probability_of_more == pytest.approx(probability_of_more(1, 10, 3, 4))
+    assert told(**settings).probability_of_more == pytest.approx(more_than(1, 10, 3, 4))
     late = told(**settings, federation__availability=["3-8: joins(round=3)"])
-    assert late.probability_of_more == pytest.approx(probability_of_more(1, 4, 3, 2))
+    assert late.probability_of_more == pytest.approx(more_than(1, 4, 3, 2))
     assert late.population == 10
+
+
+def test_poisson_sampling_may_draw_any_number_of_attackers(draw):
+    poisson = {"federation__sampling": "poisson", "federation__participation": 0.2}
+    settings = {**ATTACK, **poisson, "poisoning__malicious": 4, "federation__clients": 10}
+    found = told(**settings, federation__aggregator="median")
+    drawn = (draw.random((200_000, 4)) < 0.2).sum(1)
+    assert found.clients == 1
+    assert found.probability_of_more == pytest.approx((drawn > 1).mean(), abs=0.003)
+    assert told(**settings, federation__aggregator="median", federation__tolerate_quantile=0.99).clients == 3

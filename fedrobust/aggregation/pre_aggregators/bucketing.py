@@ -1,6 +1,6 @@
 """Bucketing: replace updates by means of random groups."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +18,8 @@ class Bucketing:
     The rule after it gets n / size updates of smaller variance, of which up to f are malicious.
 
     Attributes:
-        size: clients in a group (the paper's s).
+        size: clients in a group (the paper's s). In a round with fewer updates than it asked for it is lowered by the
+            same share, so that there are as many groups; with 1 updates stay as they are.
     """
 
     MIXES: ClassVar[bool] = True
@@ -36,8 +37,14 @@ class Bucketing:
                 f"Bucketing with size = {self.size} of {n} clients leaves one update: choose a size below {n}"
             )
 
+    def among(self, n: int, share: float) -> "Bucketing":
+        """Return the stage for `n` updates, the `share` of those asked for."""
+        return replace(self, size=max(1, min(int(self.size * share + 1e-9), n - 1)))
+
     def __call__(self, updates: Updates, context: AggregationContext) -> Updates:
         """Return one update for each group."""
+        if self.size == 1:
+            return updates
         n = len(updates)
         order = context.generator.permutation(n)
         groups = -(-n // self.size)

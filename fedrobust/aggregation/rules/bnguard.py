@@ -46,6 +46,7 @@ class BNGuard:
 
     SELECTS: ClassVar[bool] = True
     OWN_STATISTICS: ClassVar[bool] = True
+    READS: ClassVar[str] = "statistics"
 
     def fits_layout(self, layout: Layout) -> None:
         """Refuse a model without BatchNorm.

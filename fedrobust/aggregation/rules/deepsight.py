@@ -53,6 +53,8 @@ class DeepSight:
 
     SELECTS: ClassVar[bool] = True
     OWN_STATISTICS: ClassVar[bool] = True
+    READS: ClassVar[str] = "head"
+    TO_SCALE: ClassVar[bool] = True
 
     seeds: Count = 3
     images: Count = 300

@@ -52,6 +52,7 @@ class FedDF:
 
     AVERAGES: ClassVar[bool] = True
     OWN_STATISTICS: ClassVar[bool] = True
+    TO_SCALE: ClassVar[bool] = True
 
     steps: Count = 200
     batch_size: Count = 64

@@ -22,8 +22,8 @@ class FLDetector:
 
     The prediction of g_i is its previous value plus H (w - w_last), where H is the L-BFGS Hessian of the last rounds'
     global updates. A client's score is its normalised prediction error, averaged over the last rounds; if the gap
-    statistic finds more than one cluster of scores, the worse of two is rejected. The others are averaged. Histories
-    are stored as sketches, which preserve distances.
+    statistic finds more than one cluster of scores, the worse of two is rejected. The others are averaged; if a round
+    has none of them, the global model stays as it is. Histories are stored as sketches, which preserve distances.
 
     In the paper every client takes part in every round. With partial participation w_last is the global model of the
     client's last round, errors are averaged over its own rounds, the scores of all clients are clustered, and H is

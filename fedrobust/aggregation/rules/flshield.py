@@ -44,6 +44,7 @@ class FLShield:
 
     SELECTS: ClassVar[bool] = True
     OWN_STATISTICS: ClassVar[bool] = True
+    TO_SCALE: ClassVar[bool] = True
 
     images: Count = 100
     others: Share = 0.25

@@ -25,6 +25,7 @@ class FLTrust:
     """
 
     SELECTS: ClassVar[bool] = True
+    TO_SCALE: ClassVar[bool] = True
 
     images: Count = 100
 

@@ -1,6 +1,6 @@
 """Krum and Multi-Krum: select the updates with the nearest neighbours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -57,15 +57,20 @@ class MultiKrum(_Krum):
     m: Whole = 0
 
     def fits(self, n: int) -> None:
-        """Refuse to average more updates than a round has.
+        """Refuse to average more updates than there are honest clients in a round.
 
         Raises:
-            InfeasibleError: `m` is more than `n`.
+            InfeasibleError: `m` is more than `n` - f.
         """
-        if self.m > n:
+        if self.m > n - self.f:
             raise InfeasibleError(
-                f"MultiKrum with m = {self.m} of {n} clients: choose {n} or fewer, or 0 for n - f"
+                f"MultiKrum with m = {self.m} and f = {self.f} of {n} clients: the mean of m would hold one of f "
+                f"malicious ones; choose {n - self.f} or fewer, or 0 for n - f"
             )
+
+    def among(self, n: int, share: float) -> "MultiKrum":
+        """Return the rule for `n` updates, the `share` of those asked for: m is at most n - f."""
+        return replace(self, m=min(self.m, max(1, n - self.f)))
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of the selected updates."""

@@ -79,7 +79,7 @@ class Mean:
 
     Attributes:
         weighting: ``examples``: by the claimed, unverified number of images; ``capped``: by that number, at most `cap`
-            times the median claim; ``uniform``: equal weights.
+            times the median that all clients of the study registered; ``uniform``: equal weights.
         cap: for ``capped``.
         sizes: numbers of images of clients 0, 1 and so on that the server knows, in place of claims.
         max_share: largest share of the weight that one client can have, from 1 / n. With it, or with `sizes`, all
@@ -131,7 +131,8 @@ class Mean:
     def weights(self, context: AggregationContext, n: int) -> np.ndarray:
         """Return the weights (n,) of the clients of a round, not divided by their sum; see `SiteWeights.weights`."""
         sizes = site_sizes(context, n, self.sizes)
-        typical = float(np.median(sizes))
+        known = context.typical is not None and not self.sizes
+        typical = float(context.typical) if known and context.typical else float(np.median(sizes))
         return capped(
             np.array([self.weight(int(size), typical) for size in sizes], np.float64), self.max_share
         )

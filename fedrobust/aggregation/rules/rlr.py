@@ -1,6 +1,6 @@
 """Robust learning rate: flip the sign of the step where clients' signs disagree."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,8 @@ class RobustLearningRate(SiteWeights):
     threshold is a share of the weight, times n: otherwise the signs of many small sites would turn round a large one.
 
     Attributes:
-        threshold: in clients; 0: 0.4 n, as the 4 of 10 clients in the paper's experiments.
+        threshold: in clients; 0: 0.4 n, as the 4 of 10 clients in the paper's experiments. In a round with fewer
+            updates than it asked for it is lowered by the same share.
     """
 
     threshold: NonNegative = 0.0
@@ -41,6 +42,10 @@ class RobustLearningRate(SiteWeights):
                 f"RobustLearningRate with threshold = {self.threshold:g} of {n} clients: no sum of signs is above "
                 f"{n}; choose {n} or less"
             )
+
+    def among(self, n: int, share: float) -> "RobustLearningRate":
+        """Return the rule for `n` updates, the `share` of those asked for: fewer clients agree with fewer signs."""
+        return replace(self, threshold=self.threshold * share)
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the mean of `updates`, negated where signs disagree."""
