@@ -8,7 +8,6 @@ import numpy as np
 from fedrobust.bounds import Count, Positive, Share
 from fedrobust.lazy import keras, tf
 from fedrobust.models.layout import Weights
-from fedrobust.models.two_batchnorms import main_of
 from fedrobust.removal.contract import BATCH, REMOVALS, Removed, Suspect
 from fedrobust.removal.fine_tuning import fine_tuned, steps_of
 
@@ -79,6 +78,9 @@ class FinePruning:
 
 def features_of(suspect: Suspect) -> np.ndarray:
     """Return the head's input features (n, d) float32 of the server's images."""
+    # Starts Keras.
+    from fedrobust.models.two_batchnorms import main_of
+
     classifier, weights = main_of(suspect.classifier, suspect.weights)
     network = classifier.network
     both = keras.Model(network.input, [network.layers[-1].input, network.output])
