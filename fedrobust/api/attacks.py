@@ -100,7 +100,7 @@ def attack_model(
     for epsilon in epsilons:
         check_epsilon(epsilon, norm)
     check_named(model, data, out, attacks)
-    interfaces = interfaces_of(input, labels, head, companions=False)
+    interfaces = interfaces_of(input, labels, head, ("surrogate",))
     start_tensorflow(cores())
     from fedrobust.audit.plan import Plan
     from fedrobust.audit.table import attack_table

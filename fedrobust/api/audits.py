@@ -117,7 +117,7 @@ def audit_model(
     check_epsilon(epsilon, norm)
     trained_on = tuple(trained_on)
     check_named(model, data, out)
-    interfaces = interfaces_of(input, labels, head)
+    interfaces = interfaces_of(input, labels, head, ("control", "teacher", "edge"))
     chosen, rate, named, _ = detector_for(model, detector, detector_rate, key="detector_rate")
     if chosen is not None and space != "native":
         raise ConfigError(

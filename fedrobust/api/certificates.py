@@ -85,7 +85,7 @@ def certify_model(
     """
     radii = sorted(radii)
     _check(sigma, samples, selection, alpha, radii)
-    interfaces = interfaces_of(input, labels, head, companions=False)
+    interfaces = interfaces_of(input, labels, head)
     start_tensorflow(cores())
     from fedrobust.audit.certified import certified
 

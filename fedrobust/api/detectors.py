@@ -84,7 +84,7 @@ def detect_attacks(
             f'detector = "none": there is nothing to measure; name one of {", ".join(DETECTORS)}, or leave it out for '
             "the run's own"
         )
-    interfaces = interfaces_of(input, labels, head, companions=False)
+    interfaces = interfaces_of(input, labels, head)
     start_tensorflow(cores())
     from fedrobust.audit.detection import detection
 

@@ -112,7 +112,7 @@ def export_model(
     run = run_beside(model)
     if run is None:
         check_named(model, data, out)
-    interfaces = interfaces_of(input, labels, head, companions=False)
+    interfaces = interfaces_of(input, labels, head)
     start_tensorflow(cores())
     from fedrobust.audit.exports import export_files
     from fedrobust.audit.plan import Plan

@@ -199,8 +199,16 @@ def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
     return dataset
 
 
-def interfaces_of(input: "Texts", labels: "Texts", head: "Texts", companions: bool = True) -> "Interfaces":
+def interfaces_of(
+    input: "Texts", labels: "Texts", head: "Texts", companions: Sequence[str] = ()
+) -> "Interfaces":
     """Return the declared interfaces of the models, checked before any model is opened.
+
+    Args:
+        input: input formats.
+        labels: class orders.
+        head: output heads.
+        companions: the models beside the model.
 
     Raises:
         ConfigError: one cannot be read, or belongs to a companion model that does not exist.
@@ -208,11 +216,11 @@ def interfaces_of(input: "Texts", labels: "Texts", head: "Texts", companions: bo
     interfaces = Interfaces.parse(input, labels, head)
     strangers = {
         what for each in (interfaces.input, interfaces.labels, interfaces.head) for what in each if what
-    }
-    if strangers and not companions:
+    } - set(companions)
+    if strangers:
+        known = f"the model, or of its {', '.join(companions)}" if companions else "the model alone"
         raise ConfigError(
-            f"{', '.join(sorted(strangers))}: an attack has no companion models; declare the interface of the model "
-            "alone"
+            f"{', '.join(sorted(strangers))}: there is no such companion model here; declare the interface of {known}"
         )
     return interfaces
 

@@ -67,7 +67,7 @@ class AttackCache:
         self._folder, self._map, self._report = folder, map, report
         self._results: dict[str, Result] = {}
         # Everything that an attack depends on: other code or images must not find its result.
-        self._mark = [code_digest(), audited.digest, _images_digest(audited), plan.seed]
+        self._mark = [code_digest(), audited.digest, audited.reading, _images_digest(audited), plan.seed]
         if folder is not None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -202,7 +202,7 @@ class AttackCache:
         audited, model = self.audited, target or self.target
         if not len(rows):
             none = np.zeros((len(epsilons), 0, model.classes), np.float32)
-            return Result(name, epsilons, rows, none[:, :, 0] > 0, none, 0.0, 0.0, 0.0)
+            return Result(name, epsilons, rows, none[:, :, 0] > 0, none, 0.0, 0.0, 0.0, 0)
         # Attacks that learn from all images together are not split.
         whole = type(attack_named(spec)).prepared is not Attack.prepared
         count = 1 if whole else -(-len(rows) // PIECE)
@@ -237,11 +237,12 @@ class AttackCache:
             float(np.concatenate([piece["queries"] for piece in pieces]).mean()),
             float(np.concatenate([piece["gradients"] for piece in pieces]).mean()),
             float(sum(piece["seconds"] for piece in pieces)),
+            int(sum(piece["shared"][0] for piece in pieces)),
         )
 
     def _kept(self, key: str, run: Callable[[], Attacked]) -> dict[str, np.ndarray]:
         """Return an attack's arrays from the disk, or run the attack and store them."""
-        names = ("success", "logits", "queries", "gradients", "seconds")
+        names = ("success", "logits", "queries", "gradients", "seconds", "shared")
         path = None
         if self._folder is not None:
             mark = json.dumps([*self._mark, key]).encode()

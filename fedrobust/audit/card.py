@@ -261,7 +261,7 @@ def tally(suite: AttackSuite) -> Tally:
         n=len(cache.audited),
         right=int(cache.right.sum()),
         standing=int(suite.standing.sum()),
-        queries=round(sum(result.queries * len(result.rows) for result in suite.attacks)),
+        queries=round(sum(result.queries * len(result.rows) + result.shared for result in suite.attacks)),
         gradients=round(sum(result.gradients * len(result.rows) for result in suite.attacks)),
         strongest=breakers[0] if breakers else "",
     )

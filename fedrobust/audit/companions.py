@@ -1,5 +1,6 @@
-"""The companion models of an audit: control, teacher, exported file."""
+"""The companion models of an audit: control, teacher, exported file, surrogate of an attack."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fedrobust.audit.exported import ExportedTarget
@@ -7,7 +8,10 @@ from fedrobust.audit.opened import check_opened, file_digest, is_of_run, model_p
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
 from fedrobust.errors import first_line
-from fedrobust.evasion import TargetModel
+from fedrobust.evasion import TargetModel, attack_named
+from fedrobust.evasion.attacks.transfer import Transfer
+from fedrobust.evasion.contract import Attack
+from fedrobust.evasion.models.bound import through_roundings
 from fedrobust.evasion.models.model_file import open_model
 from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 from fedrobust.paths import expanded
@@ -67,3 +71,23 @@ def edge_companion(
         )
     check_opened(exported, dataset, "test", interface, "edge")
     return f"{file.name} {file_digest(file)[:8]}", exported
+
+
+def with_surrogate(
+    spec: str, dataset: Dataset, space: str, interfaces: Interfaces = NONE_DECLARED
+) -> tuple[str | Attack, str]:
+    """Return an attack with its surrogate opened, and the surrogate's name with digest; of others the spec and "".
+
+    A surrogate in a file is read as a companion is: as ``surrogate=...`` declares, else as the model.
+
+    Raises:
+        ModelFileError: the file does not exist, or does not fit the data.
+        MisreadModelError: another pixel range or class order fits significantly better.
+    """
+    named = attack_named(spec)
+    if not isinstance(named, Transfer) or not isinstance(named.surrogate, str) or named.surrogate == "query":
+        return spec, ""
+    found = companion(named.surrogate, dataset, space, interfaces=interfaces, what="surrogate")
+    assert found is not None
+    name, model = found
+    return replace(named, surrogate=through_roundings(model)), f"from {name}"

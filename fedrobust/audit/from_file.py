@@ -89,6 +89,7 @@ def audit_file(
         trained_on=tuple(trained_on),
         history=tuple(history),
         notes=notes,
+        reading=interfaces.text,
     )
     # Fitted before the attacks: what cannot be guarded is refused at once.
     guard = None if detector is None else Guarded(with_gradient(opened), dataset, detector, detector_rate)

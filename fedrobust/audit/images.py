@@ -27,6 +27,7 @@ def chosen_split(dataset: Dataset, split: str, images: int) -> tuple[np.ndarray,
         "labels": list(dataset.label_names),
         "disease": list(dataset.disease),
         "official": official(dataset),
+        "of": len(part),
     }
     return chosen.images, chosen.labels, described
 

@@ -22,7 +22,7 @@ class ModelUnderAudit:
         labels: (n,) int32.
         digest: SHA-256 of the model, the key of stored results.
         data: on the images: ``name``, ``digest``, ``split``, ``labels``, ``disease``, and ``official``, the number of
-            images in the published test split (None without one).
+            images in the published test split (None without one), and ``of``, that of the split at hand.
         output: "logits", "probabilities", or "unwrapped"; see `OpenedModel`.
         in_training_mode: returns logits of the first images as one batch in training mode; None if not available.
         control: the same architecture without the defence, and its name.
@@ -31,6 +31,7 @@ class ModelUnderAudit:
         trained_on: names of the attacks that the training used, such as "fgsm".
         history: accuracy under PGD-5 by round, if the training measured it.
         notes: first notes of the card.
+        reading: how the model and its companions are read, a part of the key of stored results.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ModelUnderAudit:
     trained_on: tuple[str, ...] = ()
     history: tuple[float, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    reading: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -21,6 +21,7 @@ class Result:
         queries: mean number of queries per image.
         gradients: mean number of gradients per image.
         seconds: duration.
+        shared: number of queries of work that all images share, such as the training of a surrogate.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Result:
     queries: float
     gradients: float
     seconds: float
+    shared: int = 0
 
     def broken(self, epsilon: float, n: int) -> NDArray[np.bool_]:
         """Return the mask of all n images that were broken within `epsilon`, (n,).

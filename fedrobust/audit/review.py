@@ -21,7 +21,7 @@ ADVICE = {
         "Fix the randomness for the audit, or report accuracy under an attack that averages more draws.",
     ),
     "selected test data: not the whole official split": Advice(
-        "selected test data", "Audit all images of the official test split: --images 0."
+        "selected test data", "Audit all images of the test split: --images 0."
     ),
     "too few images": Advice("too few images", "Audit more images, of at least two classes."),
     "collapsed classifier: clean images": Advice(

@@ -6,6 +6,7 @@ from typing import Any
 
 from fedrobust.audit.attack_cache import AttackCache, Report
 from fedrobust.audit.card import data_record, threat_record
+from fedrobust.audit.companions import with_surrogate
 from fedrobust.audit.figures import clinical_record
 from fedrobust.audit.images import chosen_split
 from fedrobust.audit.model_under_audit import ModelUnderAudit
@@ -68,13 +69,21 @@ def attack_table(
     if target is not opened.target:
         notes = (*notes, THROUGH_ROUNDINGS)
     audited = ModelUnderAudit(
-        opened.name, target, opened.images(stored), labels, digest, described, opened.output
+        opened.name,
+        target,
+        opened.images(stored),
+        labels,
+        digest,
+        described,
+        opened.output,
+        reading=interfaces.text,
     )
     cache = AttackCache(audited, plan, folder if is_known(model, name) else None, map, report)
 
     rows = []
     for spec in attacks:
-        result = cache.run(spec, plan.values)
+        chosen, surrogate = with_surrogate(spec, dataset, plan.threat.space, interfaces)
+        result = cache.run(chosen, plan.values, of=surrogate)
         for place, epsilon in enumerate(plan.curve):
             rows.append(
                 AttackedRecord(

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from fedrobust.data.label_sets import MOST_FINDINGS, unpacked
 from fedrobust.evaluation.intervals import Floats, Interval, mean_of_proportions, wilson
 from fedrobust.evaluation.metrics import Intervals, LabelMetrics, Metrics, finite
-from fedrobust.evaluation.roc import Auc, mean_area
+from fedrobust.evaluation.roc import Auc, degrees_of_freedom, logit_interval, mean_area
 from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
 
 Answers = NDArray[np.bool_]
@@ -29,7 +29,8 @@ def measure_multilabel(
     2023, arXiv:2110.14795). ``correct`` counts the images whose findings are all answered right (exact match), and
     ``recall`` are sensitivities. Balanced accuracy is the mean over findings of that of each. Answers to one image
     depend on each other: the interval of the accuracy is Wilson's for the number of independent answers that have the
-    variance of the images' accuracies (the effective sample size: Korn and Graubard, 1998, Survey Methodology 24).
+    variance of the images' accuracies (the effective sample size: Korn and Graubard, 1998, Survey Methodology 24), that
+    of the balanced accuracy has the variance of the images' influences on it.
 
     Args:
         labels: label sets (n,), see `fedrobust.data.label_sets`.
@@ -134,11 +135,20 @@ def _interval_of_mean(right: Answers, confidence: float) -> Interval:
 
 
 def _balanced_interval(truth: Answers, right: Answers, confidence: float) -> Interval:
-    images = np.concatenate([truth.sum(axis=0), (~truth).sum(axis=0)])
-    hits = np.concatenate([(right & truth).sum(axis=0), (right & ~truth).sum(axis=0)])
+    """Return the wider of two intervals: of dependent answers to one image, and of independent small numbers."""
+    sides, hits = (np.concatenate(two, axis=1) for two in ((truth, ~truth), (right & truth, right & ~truth)))
+    images = sides.sum(axis=0)
     both = np.tile((images[: len(images) // 2] > 0) & (images[len(images) // 2 :] > 0), 2)
     kept = both if both.any() else images > 0
-    return mean_of_proportions(hits[kept], images[kept], confidence)
+    sides, hits, images = sides[:, kept], hits[:, kept], images[kept]
+    shares = hits.sum(axis=0) / images
+    alone = mean_of_proportions(hits.sum(axis=0), images, confidence)
+    influence: Floats = ((hits - shares * sides) / images).mean(axis=1)
+    value, variance = float(shares.mean()), float(influence @ influence)
+    if not (variance > 0 and 0 < value < 1):
+        return alone
+    together = logit_interval(value, variance, confidence, degrees_of_freedom(influence))
+    return min(alone[0], together[0]), max(alone[1], together[1])
 
 
 def _changed(said: Answers, before: Answers, attacked: int) -> float:

@@ -38,6 +38,8 @@ class Attack:
     """It needs gradients."""
     multilabel: ClassVar[bool] = False
     """It can attack the findings of multi-label images, too."""
+    ascends: ClassVar[bool] = False
+    """Its last image has gone up all steps: the one that transfers; else the one of largest margin is."""
     prepares_per_epsilon: ClassVar[bool] = True
     """The result of `prepared` depends on epsilon."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.data.label_sets import unpacked
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion.contract import Attack, attack_named
 from fedrobust.evasion.models.protocol import Labels, Logits, TargetModel
@@ -41,6 +42,7 @@ class Attacked:
         gradients: (n,) number of gradients.
         shared: queries and gradients of work that all images share: a surrogate, a universal perturbation.
         seconds: duration of the attack.
+        findings: of a multi-label model, the label set of the attacked findings; 0: labels are classes.
     """
 
     attack: str
@@ -55,11 +57,17 @@ class Attacked:
     gradients: NDArray[np.int64]
     shared: tuple[int, int]
     seconds: float
+    findings: int = 0
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """Share of the images that are classified correctly at each epsilon, (E,)."""
-        return (self.logits.argmax(axis=2) == self.labels).mean(axis=1)
+        """Share of the images that are classified correctly at each epsilon, (E,); of attacked findings answered so."""
+        if not self.findings:
+            return (self.logits.argmax(axis=2) == self.labels).mean(axis=1)
+        classes = self.logits.shape[2]
+        watched = unpacked(np.array([self.findings]), classes)[0]
+        right = (self.logits > 0) == unpacked(self.labels, classes)
+        return right[:, :, watched].mean(axis=(1, 2))
 
 
 @dataclass(frozen=True)
@@ -201,6 +209,7 @@ def attack(
         gradients=np.concatenate(gradients),
         shared=(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)),
         seconds=time.perf_counter() - began,
+        findings=findings,
     )
 
 
@@ -283,6 +292,10 @@ def _check(
         )
     if not (images.min() >= 0 and images.max() <= 1):
         raise ThreatError(f"images run from {images.min()} to {images.max()}: give images in [0, 1]")
+    if threat.bits and np.abs(images * 255 - np.rint(images * 255)).max() > 1e-3:
+        raise ThreatError(
+            f"bits = {threat.bits}: images are not grey levels of 0 to 255; give images as files hold them, or bits = 0"
+        )
     if not epsilons or not all(epsilon > 0 for epsilon in epsilons):
         raise ThreatError(f"epsilons = {epsilons}: give at least one, each above 0")
     if threat.norm == "l0" and any(epsilon != int(epsilon) for epsilon in epsilons):

@@ -37,8 +37,9 @@ class SearchState:
         keys: (n,) seeds of the images' own random numbers.
         target_class: the class of a targeted attack; any wrong class if None.
         minimize_norm: minimise the norm of the perturbation rather than search within epsilon.
-        early_stop: drop broken images, and keep the best image; False: go on with all of them, and keep the last image,
-            which transfers better to another model.
+        early_stop: drop broken images, and keep the best image; False: go on with all of them, and keep the image of
+            largest margin, which transfers better to another model.
+        last: without early stopping, keep the last image.
         report: called after every pass through the model.
 
     Attributes:
@@ -64,10 +65,12 @@ class SearchState:
         minimize_norm: bool = False,
         early_stop: bool = True,
         report: Report = lambda state: None,
+        last: bool = False,
     ):
         n = len(clean)
         self.target, self.threat, self.target_class = target, threat, target_class
         self.minimize_norm, self.early_stop, self._report = minimize_norm, early_stop, report
+        self._last = last
         self._clean, self._labels, self._keys = clean, labels, keys
         self.images = clean.copy()
         self.logits = np.zeros((n, target.classes), np.float32)
@@ -253,7 +256,8 @@ class SearchState:
             better = np.where(fooled, ~had | (far < self.distance[rows]), ~had & (score > self._score[rows]))
         else:
             first = np.isneginf(self._score[rows])
-            better = ~had & (fooled | (score > self._score[rows]) | first) | np.bool_(not self.early_stop)
+            further = (score > self._score[rows]) | first
+            better = further | np.bool_(self._last) if not self.early_stop else ~had & (fooled | further)
             far = np.zeros(len(rows))
         at = rows[better]
         self.images[at], self.logits[at] = shown[better], logits[better]

@@ -84,8 +84,8 @@ class Threat:
     def stored(self, images: Images, clean: Images) -> Images:
         """Return `images` as an image file stores them: with `bits` = 8 rounded to grey levels, towards `clean`.
 
-        Rounding towards the clean image keeps them within epsilon. A change of less than one grey level is lost, as
-        in a file.
+        Rounding towards the clean image, which has grey levels, keeps them within epsilon. A change of less than one
+        grey level is lost, as in a file.
         """
         if not self.bits:
             return images

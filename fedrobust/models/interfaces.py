@@ -1,5 +1,6 @@
-"""The declared interfaces of an audit's models: of the model itself, and of its companions (control, teacher, edge)."""
+"""The declared interfaces of an audit's models: of the model itself, and of its companions."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ from fedrobust.errors import ConfigError
 from fedrobust.models.input_format import InputFormat
 from fedrobust.models.interface import Interface
 
-COMPANIONS = ("control", "teacher", "edge")
+COMPANIONS = ("control", "teacher", "edge", "surrogate")
 
 Texts = str | Iterable[str] | Mapping[str, str]
 """One text for the model; a list, with "control=..." for a companion; or a mapping by companion, "" for the model."""
@@ -63,6 +64,11 @@ class Interfaces:
         if not shared:
             return found
         return Interface(found.input, found.labels, found.head, InputFormat.parse(shared))
+
+    @property
+    def text(self) -> str:
+        """The texts as one, "" if nothing is declared."""
+        return json.dumps(self.to_json(), sort_keys=True) if self != NONE_DECLARED else ""
 
     def to_json(self) -> dict[str, dict[str, str]]:
         """Return the texts as plain data."""

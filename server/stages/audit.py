@@ -186,7 +186,9 @@ class Auditor:
             images=evaluator.compiled.images(sample.images),
             labels=sample.labels,
             digest=digest_of(evaluator, weights),
-            data=described_split(run.dataset or DatasetRecord(), official(evaluator.dataset)),
+            data=described_split(
+                run.dataset or DatasetRecord(), official(evaluator.dataset), len(evaluator.dataset.test)
+            ),
             in_training_mode=lambda: training_logits(evaluator, weights, sample.images[:SAMPLE]),
         )
 
@@ -214,8 +216,8 @@ class Auditor:
         )
 
 
-def described_split(dataset: DatasetRecord, official: int | None) -> dict[str, Any]:
-    """Return the card's description of the images: the test split, and its size if it is official."""
+def described_split(dataset: DatasetRecord, official: int | None, size: int) -> dict[str, Any]:
+    """Return the card's description of the images: the test split, its size, and that of an official one."""
     return {
         "name": dataset.name,
         "digest": dataset.digest,
@@ -223,6 +225,7 @@ def described_split(dataset: DatasetRecord, official: int | None) -> dict[str, A
         "labels": list(dataset.labels),
         "disease": list(dataset.disease),
         "official": official,
+        "of": size,
     }
 
 

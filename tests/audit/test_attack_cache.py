@@ -1,5 +1,6 @@
 """Attacks are run once, on the images asked for, and kept where they are found again: with attacks that are none."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -62,7 +63,12 @@ def attacks(monkeypatch):
         logits[..., 0] = places
         settings["report"](Progress(1, 2))
         return SimpleNamespace(
-            success=success, logits=logits, queries=places * 1.0, gradients=places * 2.0, seconds=0.5
+            success=success,
+            logits=logits,
+            queries=places * 1.0,
+            gradients=places * 2.0,
+            seconds=0.5,
+            shared=(3, 0),
         )
 
     monkeypatch.setattr(module, "attack", attack)
@@ -269,3 +275,9 @@ def test_what_is_broken_within_a_smaller_epsilon_is_broken():
     assert made.broken(0.1, 5).tolist() == [True, False, False, False, False]
     assert made.broken(0.2, 5).tolist() == [True, False, True, False, False]
     assert made.broken(0.3, 4).tolist() == [True, False, True, True]
+
+
+def test_results_of_another_reading_of_the_model_are_not_found_and_shared_queries_are_kept(attacks, tmp_path):
+    for reading, runs in (("", 1), ("", 1), ('{"input": {"": "-1..1"}}', 2)):
+        found = AttackCache(replace(audited(), reading=reading), PLAN, tmp_path).run("noise")
+        assert (len(attacks), found.shared) == (runs, 3)

@@ -311,6 +311,38 @@ def test_an_exported_file_that_wants_another_range_is_asked_about(core, data, tm
         audited(core, data, tmp_path / "card", edge=file)
 
 
-def test_an_attack_has_no_companions(core, data):
-    with pytest.raises(ConfigError, match="control: an attack has no companion models"):
+def test_an_attack_has_no_companion_but_a_surrogate(core, data):
+    with pytest.raises(
+        ConfigError, match=r"control: there is no such companion model here.* of its surrogate"
+    ):
         fedrobust.attack_model(core, data, input=["0..1", "control=0..255"])
+
+
+def test_a_surrogate_in_a_file_is_read_as_the_model_and_another_file_is_another_attack(core, data, tmp_path):
+    path, model = tmp_path / "surrogate.keras", behind(core, 0.5, 0.5)
+    model.save(path)
+    attacks = ["fgsm", f"transfer(surrogate={str(path)!r}, attack='fgsm')"]
+    asked = {"epsilons": ["16/255"], "images": 40, "out": tmp_path / "table", "input": "-1..1"}
+    table = fedrobust.attack_model(model, data, attacks, **asked)
+    own, transferred = (each["broken"] for each in table["attacked"])
+    assert own == transferred > 0, "the surrogate is the model"
+    behind(keras.Model(core.inputs[0], -core.outputs[0]), 0.5, 0.5).save(path)
+    again = fedrobust.attack_model(
+        model, data, attacks, **{**asked, "labels": ["0,1", "surrogate=0,1"]}, force=True
+    )
+    assert again["attacked"][1]["broken"] < transferred
+    behind(core, 1 / 255).save(path)
+    with pytest.raises(
+        MisreadModelError, match=r'surrogate, given images as -1..1.*--input "surrogate=0..255"'
+    ):
+        fedrobust.attack_model(model, data, attacks, **asked, force=True)
+
+
+def test_stored_results_are_those_of_the_same_reading(core, data, tmp_path):
+    asked = {"attacks": ["pgd(steps=3)"], "epsilons": ["16/255"], "images": 40, "labels": "0,1"}
+    first = fedrobust.attack_model(core, data, **asked, input="-1..1", out=tmp_path / "one")
+    again = fedrobust.attack_model(core, data, **asked, input="0..1", out=tmp_path / "one", force=True)
+    fresh = fedrobust.attack_model(core, data, **asked, input="0..1", out=tmp_path / "two")
+    figures = [each["attacked"][0]["metrics"]["accuracy"] for each in (again, fresh)]
+    assert figures[0] == figures[1]
+    assert first["notes"] != again["notes"]

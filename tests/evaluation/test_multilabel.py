@@ -106,3 +106,25 @@ def test_what_is_no_label_set_is_refused(labels, logits, message):
 def test_logits_that_are_not_finite_are_refused():
     with pytest.raises(NotFiniteError, match="1 of 2 rows"):
         measure_multilabel([0, 1], [[0.0, np.nan], [0.0, 0.0]])
+
+
+def test_the_interval_of_balanced_accuracy_covers_where_hard_images_are_wrong_in_all_findings(draw):
+    """Answers of one image depend on each other: 14 findings of 200 images, of which 40 % are hard."""
+    covered, widths = [], []
+    for _ in range(150):
+        truth = draw.random((200, 14)) < 0.3
+        hard = draw.random((200, 1)) < 0.4
+        right = draw.random((200, 14)) < np.where(hard, 0.3, 0.95)
+        metrics = measure_multilabel(packed(truth), np.where(right == truth, 1.0, -1.0))
+        low, high = metrics.interval["balanced_accuracy"]
+        covered.append(low <= 0.4 * 0.3 + 0.6 * 0.95 <= high)
+        widths.append(high - low)
+    assert 0.9 <= np.mean(covered) <= 0.99
+    assert np.mean(widths) == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_interval_of_balanced_accuracy_of_all_right_answers_is_that_of_their_numbers():
+    truth = np.arange(60).reshape(30, 2) % 3 == 0
+    low, high = measure_multilabel(packed(truth), np.where(truth, 1.0, -1.0)).interval["balanced_accuracy"]
+    assert 0.8 < low < 0.95
+    assert high == 1.0

@@ -19,6 +19,8 @@ from fedrobust.evasion import (
 )
 from fedrobust.evasion.models.protocol import Slopes, batches
 from fedrobust.evasion.rng import keys_of
+from fedrobust.evasion.threat import ThreatError
+from fedrobust.spec import SpecError
 
 CHEAP = {
     "square": "square(queries=60)",
@@ -510,3 +512,24 @@ def test_more_steps_and_restarts_never_break_less(two_classes):
     )
     assert reports[-1].left == 0
     assert reports[-1].done > reports[0].done
+
+
+@pytest.mark.parametrize(
+    ("spec", "other"), [("apgd-t(target=1)", "1"), ("apgd-focused(target='least-likely')", "'least-likely'")]
+)
+def test_attacks_on_classes_in_turn_have_no_target(spec, other):
+    with pytest.raises(SpecError, match=rf"target = {other}: .* likeliest wrong classes in turn"):
+        attack_named(spec)
+
+
+def test_images_that_no_file_holds_are_refused_with_bits(two_classes):
+    images = two_classes.images[:4] * np.float32(0.999) + np.float32(0.0007)
+    labels = np.zeros(4, np.int32)
+    with pytest.raises(ThreatError, match="images are not grey levels"):
+        attack(two_classes.target, images, labels, "fgsm", Threat(bits=8), [0.1])
+
+
+def test_rays_keeps_to_its_queries(two_classes):
+    images, labels = two_classes.images[:8], two_classes.labels[:8]
+    found = attack(two_classes.target, images, labels, "rays(queries=20)", Threat(), [4 / 255])
+    assert found.queries.max() <= 21

@@ -58,13 +58,18 @@ FORMULAS = {
     ),
     "logit": lambda z, label, target: z[target],
     "targeted-margin": lambda z, label, target: z[target] - z[likeliest(z, target)],
+    "class-dlr": lambda z, label, target: (
+        z[target] - z[likeliest(z, target)]
+        if len(z) < 4
+        else ratio(z, likeliest(z, target), target, lambda top: (top[2] + top[3]) / 2)
+    ),
 }
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_losses_and_their_slopes_are_the_formulas(draw, classes):
     assert list(FORMULAS) == list(LOSSES) == list(NUMBERS)
-    assert list(NUMBERS.values()) == list(range(9))
+    assert list(NUMBERS.values()) == list(range(10))
     logits = draw.normal(size=(6, classes)) * 2
     labels = np.arange(6) % classes
     targets = (labels + 1 + np.arange(6) % (classes - 1)) % classes
@@ -305,8 +310,13 @@ def test_a_goal_is_one_class_for_all_images_that_are_not_of_it():
     assert made.queries.tolist() == [1, 0, 1]
 
 
-def test_patience_keeps_the_last_image():
+def test_patience_keeps_the_image_of_largest_margin_or_the_last():
     made = state(early_stop=False)
+    made.query(shades(0.3, 0.5, 0.6))
+    made.query(shades(0.2, 0.2, 0.5))
+    assert made.keep().all()
+    np.testing.assert_allclose(made.images[:, 0, 0, 0], [0.3, 0.5, 0.6], atol=1e-6)
+    made = state(early_stop=False, last=True)
     made.query(shades(0.3, 0.5, 0.6))
     made.query(shades(0.2, 0.2, 0.5))
     assert made.keep().all()

@@ -258,3 +258,26 @@ def test_a_universal_perturbation_climbs_the_mean_margin_of_images_that_stand(no
     done = attack(target, images, labels, "universal(epochs=3, batch_size=4)", threat, [epsilon], seed=5)
     np.testing.assert_allclose(target.asked[-1], np.clip(images + shift, 0, 1), atol=1e-5)
     assert done.shared == (30, 30)
+
+
+def test_of_a_random_search_the_image_of_largest_margin_is_queried():
+    target = Linear()
+    images = images_of(40)
+    labels = target.logits(images).argmax(axis=1).astype(np.int32)
+    alone = attack(target, images, labels, "noise(draws=20)", Threat(), [0.2], seed=2)
+    spec = Transfer(surrogate=Linear(), attack="noise(draws=20)")
+    found = attack(target, images, labels, spec, Threat(), [0.2], seed=2)
+    assert alone.success.sum() > 0
+    np.testing.assert_array_equal(found.success, alone.success)
+
+
+@pytest.mark.parametrize("inner", ["universal", "transfer"])
+def test_an_attack_that_learns_from_all_images_does_not_transfer_one(inner):
+    with pytest.raises(ValueError, match="it learns from all images together"):
+        Transfer(attack=inner)
+
+
+def test_an_attack_of_another_norm_is_refused():
+    images, spec = images_of(2), Transfer(surrogate=Linear(), attack="one-pixel")
+    with pytest.raises(ThreatError, match=r"norm = 'linf': attack = 'one-pixel' supports l0"):
+        attack(Linear(), images, np.zeros(2, np.int32), spec, Threat(), [0.1])

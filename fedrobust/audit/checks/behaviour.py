@@ -64,8 +64,8 @@ def collapse_attacked(suite: AttackSuite) -> Finding:
     """Under the worst attack the model is better than the constant classifier."""
     rule = (
         "under the worst case of all attacks: no class is over 95 % of the predictions; the intervals of accuracy "
-        "(where the clean one does), balanced accuracy and Matthews' correlation lie above those of a constant "
-        "classifier"
+        "(where the clean one does, and two thirds of the lead are not kept), balanced accuracy and Matthews' "
+        "correlation lie above those of a constant classifier"
     )
     if (
         skipped := without_images(suite, "collapsed classifier: under attack", rule, Weight.NOT_ROBUST)
@@ -74,8 +74,9 @@ def collapse_attacked(suite: AttackSuite) -> Finding:
     labels = suite.cache.audited.labels
     before = signs_of_collapse(labels, suite.cache.clean)
     signs = signs_of_collapse(labels, suite.worst_logits)
-    if before != serious(before):
-        # Its accuracy was not above the majority rate before the attack, either: that is not the attack's doing.
+    kept = Lead.of(labels, suite.cache.right, suite.standing).interval[0] >= KEPT
+    if kept or before != serious(before):
+        # Its accuracy was not, or hardly, above the majority rate before the attack: that is not the attack's doing.
         signs = serious(signs)
     return Finding(
         "collapsed classifier: under attack",

@@ -59,21 +59,22 @@ def realisable(suite: AttackSuite) -> Finding:
 
 
 def split_and_n(suite: AttackSuite) -> Finding:
-    """The figures are those of the whole official test set."""
+    """The figures are those of the whole test set: the official one, where there is one."""
     audited = suite.cache.audited
     official, n, split = audited.data.get("official"), len(audited), audited.data.get("split", "test")
     seen = split != "test"
-    failed = seen or (official is not None and n != official)
+    whole = audited.data.get("of", n) if official is None else official
+    failed = seen or n != whole
     return Finding(
         "selected test data: not the whole official split",
         outcome_of(failed),
         Weight.NOT_PROVEN,
         f"{n} images of {audited.data.get('name', 'own data')}, {split} split"
-        + (f"; the official test set has {official}" if official else ""),
-        "images of the test split; all of them, where it is an official one",
+        + (f"; the official test set has {official}" if official else f" of {whole}"),
+        "images of the test split, all of them",
         "These images may have been used in training or model selection."
         if seen
-        else "Part of the test set was used: the figures cannot be compared with published ones."
+        else "Part of the test set was used: the figures cannot be compared with those of all of it."
         if failed
         else "The images are the official test set."
         if official

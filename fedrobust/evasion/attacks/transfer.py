@@ -35,7 +35,8 @@ class Transfer(Attack):
 
     Attributes:
         surrogate: "query" to train one from queries, the path of a Keras file, or a `TargetModel`.
-        attack: the attack on the surrogate, run without early stopping: adversaries of small margin transfer badly.
+        attack: the attack on the surrogate, run without early stopping: adversaries of small margin transfer badly. Of
+            gradient attacks the last image is queried, of others that of largest margin.
         rounds: trainings of the surrogate, among which queries are divided.
         queries: most queries of the model.
         student: the surrogate's architecture.
@@ -55,10 +56,16 @@ class Transfer(Attack):
     asked: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        if attack_named(self.attack).minimum_norm:
+        inner = attack_named(self.attack)
+        if inner.minimum_norm:
             raise ValueError(
                 f"attack = {self.attack!r}: a minimum-norm attack leaves no margin to transfer; choose one within "
                 "epsilon, such as pgd"
+            )
+        if type(inner).prepared is not Attack.prepared:
+            raise ValueError(
+                f"attack = {self.attack!r}: it learns from all images together before it attacks one; choose an attack "
+                "of one image, such as pgd"
             )
 
     def require(self, problem: Any) -> None:
@@ -98,7 +105,14 @@ class Transfer(Attack):
     def prepared(
         self, target: TargetModel, images: Images, labels: Labels, threat: Threat, epsilon: float, seed: int
     ) -> "Transfer":
-        """Return the attack with its surrogate."""
+        """Return the attack with its surrogate.
+
+        Raises:
+            ThreatError: the attack on the surrogate does not support the norm.
+        """
+        norms = attack_named(self.attack).norms
+        if threat.norm not in norms:
+            raise ThreatError(f"norm = {threat.norm!r}: attack = {self.attack!r} supports {', '.join(norms)}")
         if not isinstance(self.surrogate, str):
             return self
         if self.surrogate == "query":
@@ -122,6 +136,7 @@ class Transfer(Attack):
             state.keys,
             state.target_class,
             early_stop=False,
+            last=attack_named(self.attack).ascends,
         )
         crafting.at(state.epsilon)
         attack_named(self.attack).run(crafting)

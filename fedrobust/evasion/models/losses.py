@@ -66,9 +66,17 @@ def targeted_dlr(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf
     """The targeted difference of logits ratio (Croce and Hein, 2020, eq. 7); the difference below four classes."""
     if logits.shape[-1] < 4:
         return difference(logits, labels, targets)
-    ordered = tf.math.top_k(logits, 4).values
-    scale = ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12
-    return difference(logits, labels, targets) / scale
+    return difference(logits, labels, targets) / _scale(logits)
+
+
+def class_dlr(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """The target's logit minus the largest other, over the scale of `targeted_dlr`; that margin below four classes.
+
+    Above 0 where the target is predicted, which equation 7 of Croce and Hein is where any class but the label is.
+    """
+    if logits.shape[-1] < 4:
+        return targeted_margin(logits, labels, targets)
+    return targeted_margin(logits, labels, targets) / _scale(logits)
 
 
 def logit(logits: tf.Tensor, labels: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -86,6 +94,7 @@ LOSSES: dict[str, Loss] = {
     "targeted-dlr": targeted_dlr,
     "logit": logit,
     "targeted-margin": targeted_margin,
+    "class-dlr": class_dlr,
 }
 
 NUMBERS = {name: number for number, name in enumerate(LOSSES)}
@@ -136,6 +145,11 @@ def _losses_and_slopes(
         tape.watch(logits)
         losses = loss(logits, labels, targets)
     return losses, tape.gradient(losses, logits)
+
+
+def _scale(logits: tf.Tensor) -> tf.Tensor:
+    ordered = tf.math.top_k(logits, 4).values
+    return ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2 + 1e-12
 
 
 def _of(logits: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:

@@ -28,6 +28,9 @@ SHAPE = (4, 4, 1)
 class Split:
     images, labels = np.arange(40), np.arange(40) % 2
 
+    def __len__(self):
+        return 40
+
     def sample(self, count):
         return SimpleNamespace(images=self.images[:count], labels=self.labels[:count])
 
@@ -82,20 +85,21 @@ def test_the_subject_is_the_model_on_a_sample_of_the_test_split(stub, evaluator)
     assert model.images == ("seen", list(range(30)))
     assert model.labels.tolist() == [0, 1] * 15
     assert model.digest == one.digest()
-    assert model.data == described_split(DATA, 99)
+    assert model.data == described_split(DATA, 99, 40)
     assert model.in_training_mode() == "logits in training"
     ((judge, given, images),) = asked
     assert (judge, given, images.tolist()) == (evaluator, one, list(range(min(30, SAMPLE))))
 
 
 def test_a_card_describes_the_test_split():
-    assert described_split(DATA, None) == {
+    assert described_split(DATA, None, 40) == {
         "name": "made-up",
         "digest": "d" * 8,
         "split": "test",
         "labels": ["healthy", "ill"],
         "disease": [1],
         "official": None,
+        "of": 40,
     }
 
 

@@ -144,6 +144,9 @@ class AutoPGDTargeted(AutoPGD):
     targets: Count = 9
     needs: ClassVar[int] = 2
 
+    def __post_init__(self) -> None:
+        refuse_target(self)
+
     @property
     def passes(self) -> int:
         """One search for each target class."""
@@ -184,6 +187,9 @@ class AutoPGDFocused(AutoPGD):
     restarts: Count = 20
     near: PositiveShare = 0.25
 
+    def __post_init__(self) -> None:
+        refuse_target(self)
+
     @property
     def passes(self) -> int:
         """The first search and all restarts."""
@@ -203,3 +209,16 @@ class AutoPGDFocused(AutoPGD):
                 start = state.threat.project(state.best + (start - state.clean), state.clean, state.epsilon)
             aims = likeliest_wrong(state, CLASSES_IN_TURN)
             self.climb(state, start, aims[:, turn % aims.shape[1]])
+
+
+def refuse_target(attack: GradientAttack) -> None:
+    """Refuse a target class for an attack that moves towards several classes in turn.
+
+    Raises:
+        ValueError: `target` is not its default.
+    """
+    if attack.target != "second":
+        raise ValueError(
+            f"target = {attack.target!r}: {type(attack).__name__} moves towards the likeliest wrong classes in turn; "
+            "leave target out, or choose apgd-ce or apgd-dlr"
+        )

@@ -15,8 +15,12 @@ TARGETED = {
     "cross-entropy": "targeted-cross-entropy",
     "stable-cross-entropy": "targeted-cross-entropy",
     "margin": "targeted-margin",
-    "dlr": "targeted-dlr",
+    "dlr": "class-dlr",
 }
+"""The loss that is climbed towards one class, which is to be predicted."""
+
+ANY_WRONG = TARGETED | {"margin": "difference", "dlr": "targeted-dlr"}
+"""That is climbed where any wrong class counts: no other class has to stay below the one that is moved towards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,7 @@ class GradientAttack(Attack):
     """
 
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    ascends: ClassVar[bool] = True
 
     loss: Literal["stable-cross-entropy", "cross-entropy", "margin", "dlr"] = "stable-cross-entropy"
     target: ClassNumber | Literal["none", "least-likely", "second"] = "none"
@@ -45,8 +50,7 @@ class GradientAttack(Attack):
         """The name of the maximised loss in `losses.LOSSES`."""
         if self.target == "none":
             return self.loss
-        # Where any wrong class counts, no other class has to stay below the one that is moved towards.
-        return "difference" if self.loss == "margin" and isinstance(self.target, str) else TARGETED[self.loss]
+        return (ANY_WRONG if isinstance(self.target, str) else TARGETED)[self.loss]
 
     def aims(self, state: SearchState) -> Labels | None:
         """Return the class that each unbroken image is moved towards, (n,); None for an untargeted attack."""

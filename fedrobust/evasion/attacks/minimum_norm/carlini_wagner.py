@@ -20,7 +20,7 @@ class CarliniWagner(MinimumNormAttack):
     """Minimise the l2 norm by gradient descent (Carlini and Wagner, 2016, arXiv:1608.04644, section V).
 
     Minimises |x' - x|^2 + c max(z_y - max z_other, 0) with Adam, over w with x' = (tanh w + 1) / 2; c is found by
-    bisection on a logarithmic scale. The loss is the paper's f6 with confidence 0.
+    bisection. The loss is the paper's f6 with confidence 0.
 
     Attributes:
         steps: gradient steps for each c.

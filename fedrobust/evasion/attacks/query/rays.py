@@ -61,11 +61,12 @@ class RayS(DecisionBased):
 
     def first(self, state: SearchState) -> tuple[Images, Radii, int]:
         """Return the best initial direction, its radius of misclassification (1 if none), and the queries used."""
-        candidates = self.candidates(state)
+        radii = doubled(self.reach)
+        candidates = self.candidates(state)[:, : max(1, self.queries // len(radii))]
         rows, count = np.arange(len(state)), candidates.shape[1]
         best, radius = np.zeros(len(state), np.int64), np.ones(len(state))
         found, used = np.zeros(len(state), bool), 0
-        for asked in doubled(self.reach):
+        for asked in radii:
             wrong = state.margins_of_many(state.clean[:, None] + np.float32(asked) * candidates) > 0
             now = wrong.any(axis=1) & ~found
             best, radius = np.where(now, wrong.argmax(axis=1), best), np.where(now, asked, radius)
