@@ -279,8 +279,11 @@ def test_an_accuracy_that_was_low_before_is_not_the_attacks_doing():
     logits[30:90] = logits[30:90, ::-1]
 
     def under(worst):
-        evidence = SimpleNamespace(clean=logits, audited=SimpleNamespace(labels=labels))
-        return collapse_attacked(SimpleNamespace(cache=evidence, worst_logits=worst))
+        right, standing = (each.argmax(axis=1) == labels for each in (logits, worst))
+        evidence = SimpleNamespace(clean=logits, audited=SimpleNamespace(labels=labels), right=right)
+        return collapse_attacked(
+            SimpleNamespace(cache=evidence, worst_logits=worst, standing=right & standing)
+        )
 
     assert signs_of_collapse(labels, logits)[0].startswith("accuracy")
     assert under(logits).outcome is Outcome.PASSED
