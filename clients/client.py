@@ -75,7 +75,13 @@ class Client:
         sent = sent_by_client(self.algorithm, weights, state, train)
         measured = sent.weights if self.measure is None else self.measure(sent.weights)
         kept = postprocessed(
-            self.postprocessors, measured, weights, self.training.seed, round, self.client_id, self.secret
+            self.postprocessors,
+            measured,
+            weights,
+            self.training.noise_seed,
+            round,
+            self.client_id,
+            self.secret,
         )
         sent = replace(sent, weights=kept)
         if self.attacker is not None:

@@ -66,3 +66,21 @@ def generator(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -
 def graph_seed(seed: int, purpose: Purpose, round: int = 0, partition: int = 0) -> np.ndarray:
     """Return two int32 numbers that seed TensorFlow's stateless generators, shape (2,)."""
     return sequence(seed, purpose, round, partition).generate_state(2, np.uint32).view(np.int32)
+
+
+def noise_seed(seed: int, share: float, draw: int) -> int:
+    """Return the seed of a study's noise of differential privacy: its own, or another one for each draw of its images.
+
+    Studies of other halves of the same training images (shadow federations) have the same seed otherwise: with the same
+    noise, too, it would cancel in a comparison of their models.
+
+    Args:
+        seed: the study's.
+        share: of the training images that are used.
+        draw: number of the draw of that share.
+
+    Example:
+        >>> noise_seed(7, 1.0, 0), len({noise_seed(7, 0.5, draw) for draw in range(4)} | {7})
+        (7, 5)
+    """
+    return seed if share == 1 else int(np.random.SeedSequence([seed, draw + 1]).generate_state(1)[0])

@@ -64,6 +64,7 @@ class AggregationStep:
         sums: whether the server sees only sums of updates.
         objective: returns how good a model is for colluding clients; None where that is not measured.
         surrogate: whether colluding clients know their own updates only.
+        noise_seed: of noise on aggregates and models; None: the study's seed.
     """
 
     defence: AggregationPipeline
@@ -86,6 +87,7 @@ class AggregationStep:
     sums: bool = False
     objective: Callable[[], Callable[[Weights], float] | None] = lambda: None
     surrogate: bool = False
+    noise_seed: int | None = None
 
     @property
     def malicious(self) -> frozenset[int]:
@@ -297,6 +299,7 @@ class AggregationStep:
         taken: Counted,
     ) -> tuple[np.ndarray, Memory, str]:
         """Return the next trainable weights, the next state, and why both are unusable ("" if they are usable)."""
-        draw = np.random.default_rng() if self.secret else generator(self.seed, Purpose.POSTPROCESSING, round)
+        seed = self.seed if self.noise_seed is None else self.noise_seed
+        draw = np.random.default_rng() if self.secret else generator(seed, Purpose.POSTPROCESSING, round)
         change, memory, fault = self.change(round, update, memory, received, draw, taken)
         return current.trainable + change, memory, fault

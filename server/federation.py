@@ -227,7 +227,8 @@ class Federation:
             return weights
         part = self.part(round)
         places = slice(None) if part is None else part.trainable
-        draw = generator(self.seed, Purpose.MODEL_NOISE, round)
+        seed = self.seed if self.step.noise_seed is None else self.step.noise_seed
+        draw = generator(seed, Purpose.MODEL_NOISE, round)
         trainable = weights.trainable.copy()
         trainable[places] = on_model(self.step.postprocessors, trainable[places], round, draw)
         return Weights(trainable, weights.statistics)

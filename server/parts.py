@@ -72,6 +72,7 @@ class ServerParts(BaselineParts):
             federation.secure_aggregation,
             cache(self.objective),
             study.experiment.poisoning.knowledge == "own",
+            study.local_training.noise_seed,
         )
 
     def objective(self) -> AttackObjective | None:

@@ -36,7 +36,13 @@ def check_promises(parts: ServerParts) -> None:
     Raises:
         ConfigError: either is the case; of the noise only without ``privacy.force``.
     """
-    faults = [*_simulated(parts), *_batchnorm(parts), *_delta(parts), *_noise(parts)]
+    faults = [
+        *_simulated(parts),
+        *_absent(parts),
+        *_batchnorm(parts),
+        *_delta(parts),
+        *_noise(parts),
+    ]
     if faults:
         raise ConfigError("\n".join(faults))
 
@@ -46,6 +52,21 @@ def _simulated(parts: ServerParts) -> Iterator[str]:
         yield (
             "federation.secure-aggregation = true in a deployment: its effect is simulated, and no cryptography would "
             "hide the sites' updates; set false"
+        )
+
+
+def _absent(parts: ServerParts) -> Iterator[str]:
+    promise, federation = parts.study.promise, parts.study.experiment.federation
+    here, clients = len(parts.registry.client_ids), federation.clients
+    if promise is None or here >= clients:
+        return
+    given = f"federation.postprocessors = {list(federation.postprocessors)} with {here} of {clients} clients connected"
+    if promise.noise == "distributed":
+        yield f"{given}: the absent ones' shares of the noise are missing; set federation.clients = {here}"
+    elif promise.releases.sampling == "without-replacement":
+        yield (
+            f"{given}: sampling without replacement is accounted for {clients}, and fewer are drawn more often; set "
+            f"federation.clients = {here}"
         )
 
 

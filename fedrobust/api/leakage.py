@@ -12,6 +12,7 @@ from fedrobust.api.model_request import write_json
 from fedrobust.config import ConfigError
 from fedrobust.cores import cores
 from fedrobust.leakage import LeakageAttack, leakage_attack_named
+from fedrobust.leakage.contract import check_federations
 from fedrobust.report.page import write as write_report
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import Listener, StageStarted, emit, listening
@@ -92,11 +93,11 @@ def named(specs: tuple[str, ...], shadows: int = 0) -> dict[str, LeakageAttack]:
     """Return the attacks by their specs.
 
     Raises:
-        ConfigError: one is given twice, or the number of shadows is odd or below 4.
+        ConfigError: one is given twice, or the number of shadows is odd or too small.
         SpecError, UnknownNameError: there is no such attack, or it takes other settings.
     """
-    if shadows and (shadows < 4 or shadows % 2):
-        raise ConfigError(f"shadows = {shadows}: choose an even number from 4: halves come in pairs")
+    if shadows:
+        check_federations(shadows)
     found: dict[str, LeakageAttack] = {}
     for spec in specs:
         if spec in found:
@@ -104,8 +105,8 @@ def named(specs: tuple[str, ...], shadows: int = 0) -> dict[str, LeakageAttack]:
         defaults = {"shadows": shadows} if shadows else {}
         found[spec] = leakage_attack_named(spec, **defaults)
         count = found[spec].federations
-        if count and (count < 4 or count % 2):
-            raise ConfigError(f'attack = "{spec}": shadows = {count}: choose an even number from 4')
+        if count:
+            check_federations(count, spec)
     return found
 
 

@@ -95,6 +95,12 @@ def sampling_known(
             f"{federation.participation}: the number of members varies, and sampling without replacement is accounted "
             'for a fixed one; set federation.sampling = "poisson", or federation.participation = 1'
         )
+    if promise.noise == "distributed" and federation.availability:
+        yield (
+            f"federation.availability = {list(federation.availability)} with {named}: each client adds its share of "
+            "the noise of all that are asked, and with each one that is away its share is missing; take it out, or "
+            "choose noise='server'"
+        )
     if promise.noise == "distributed" and federation.sampling == "poisson" and federation.participation < 1:
         yield (
             f'federation.sampling = "poisson" with {named}: each client adds its share of the noise of a known number '

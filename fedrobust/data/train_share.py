@@ -10,9 +10,10 @@ from fedrobust.randomness import Purpose, generator
 
 
 def drawn_rows(images: int, share: float, draw: int) -> NDArray[np.bool_]:
-    """Return which training images a draw keeps, (images,): a share of them rounded to whole images, at least one.
+    """Return which training images a draw keeps, (images,): a share of them rounded to whole images.
 
-    Draws come in groups of 1 / share that have no image in common: of halves, 0 and 1 are one group, 2 and 3 the next.
+    The last draw of a group has what the others leave, which may be fewer. Draws come in groups of 1 / share that have
+    no image in common: of halves, 0 and 1 are one group, 2 and 3 the next.
 
     Args:
         images: their number.

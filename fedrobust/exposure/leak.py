@@ -22,6 +22,7 @@ from fedrobust.lazy import tf
 from fedrobust.leakage import LeakageAttack, MembershipAttack
 from fedrobust.leakage.contract import AuditAttack, CraftedHeadAttack, InversionAttack, PropertyAttack
 from fedrobust.runs.kept_rounds import KeptRounds
+from fedrobust.runs.record import RunRecord
 from fedrobust.runs.record.leakage import (
     InversionRecord,
     LeakageRecord,
@@ -66,7 +67,8 @@ class Leak:
         left = {name: attack for name, attack in self.attacks.items() if name not in skipped}
         shadows = self.shadows(max((attack.federations for attack in left.values()), default=0))
         rows: list[MembershipRecord | InversionRecord | PropertyRecord | PrivacyAuditRecord] = []
-        membership = Membership(self.study, self.kept, self.answers(), shadows, self.seed)
+        last = selected_round(self.run.record)
+        membership = Membership(self.study, self.kept, self.answers(), shadows, self.seed, last)
         for name, attack in left.items():
             self.tell(name)
             if isinstance(attack, MembershipAttack):
@@ -134,6 +136,8 @@ class Leak:
         """Return why an attack cannot be made on this run; "" if it can."""
         if isinstance(attack, AuditAttack):
             return self.why_no_audit()
+        if isinstance(attack, MembershipAttack) and attack.federations and (why := self.why_no_shadows()):
+            return why
         if attack.sees == "rounds" and not self.kept.numbers:
             return "the run kept no global models of its rounds; run it with output.keep-every = 1, or a larger number"
         if attack.sees not in ("updates", "active"):
@@ -148,6 +152,19 @@ class Leak:
         if round not in self.updates.rounds:
             known = ", ".join(map(str, self.updates.rounds))
             return f"round = {round}: updates of rounds {known} can be computed; run with output.keep-every = 1 for all"
+        return ""
+
+    def why_no_shadows(self) -> str:
+        """Return why shadow federations have no model that compares with the run's; "" if they have one."""
+        settings, selected = self.study.experiment, selected_round(self.run.record)
+        every = settings.output.keep_every or settings.federation.rounds
+        if settings.model.removal != "none":
+            return f'model.removal = "{settings.model.removal}" changes the model after its rounds, and shadows have none'
+        if selected % every and selected != settings.federation.rounds:
+            return (
+                f"the model is that of round {selected}, and shadows keep every {every}th: run with output.keep-every "
+                f'= {selected} or 1, or evaluation.select = "last"'
+            )
         return ""
 
     def why_no_audit(self) -> str:
@@ -213,3 +230,9 @@ class Leak:
             return np.concatenate(parts)
 
         return answers
+
+
+def selected_round(record: RunRecord) -> int:
+    """Return the round whose model the run kept."""
+    kept = record.model and record.model.selected_round
+    return kept or (record.rounds[-1].round if record.rounds else 1)

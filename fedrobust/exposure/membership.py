@@ -38,6 +38,7 @@ class Membership:
         answers: logits (n, classes) of its final model on stored images, uint8.
         shadows: finished shadow federations.
         seed: of intervals.
+        last: the round of the final model; 0: the study's last one.
     """
 
     study: Study
@@ -45,6 +46,7 @@ class Membership:
     answers: Callable[[np.ndarray], np.ndarray]
     shadows: tuple[Shadow, ...]
     seed: int
+    last: int = 0
 
     @part
     def train(self) -> Split:
@@ -76,8 +78,7 @@ class Membership:
     @part
     def rounds(self) -> tuple[int, ...]:
         """The kept rounds of the run, evenly at most `MOST_ROUNDS` of them, without the last."""
-        last = self.study.experiment.federation.rounds
-        return evenly([number for number in self.kept.numbers if number < last], MOST_ROUNDS - 1)
+        return evenly([number for number in self.kept.numbers if number < self._last], MOST_ROUNDS - 1)
 
     @part
     def target(self) -> Floats:
@@ -93,7 +94,7 @@ class Membership:
     @part
     def of_shadows(self) -> Floats:
         """Confidences of the shadows' models, (shadows, rounds, n)."""
-        ask, images, last = Confidences(self.study), self.images, self.study.experiment.federation.rounds
+        ask, images, last = Confidences(self.study), self.images, self._last
         return np.stack(
             [
                 np.stack([ask(shadow.rounds.weights(number), images) for number in (*self.rounds, last)])
@@ -115,7 +116,7 @@ class Membership:
 
     @property
     def _last(self) -> int:
-        return self.study.experiment.federation.rounds
+        return self.last or self.study.experiment.federation.rounds
 
     def on_model(self, name: str, attack: MembershipAttack) -> MembershipRecord:
         """Return the figures of an attack on the run itself."""

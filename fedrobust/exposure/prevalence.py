@@ -13,7 +13,7 @@ from fedrobust.exposure.membership import evenly
 from fedrobust.exposure.updates import Updates
 from fedrobust.leakage.confidence import Floats
 from fedrobust.leakage.contract import PropertyAttack
-from fedrobust.randomness import Purpose, generator
+from fedrobust.randomness import Purpose, generator, sequence
 from fedrobust.runs.record.leakage import PropertyRecord
 
 MOST_CLIENTS = 10
@@ -58,7 +58,9 @@ class PrevalenceInference:
             for number in range(count):
                 drawn = self.shadow(own, len(shard), wanted, client, number)
                 shares.append(float((drawn.labels == wanted).mean()))
-                rows.append(self.updates.of(client, self.round, drawn))
+                # Nobody knows the client's noise: that of a shadow is another.
+                noise = int(sequence(self.seed, Purpose.LEAKAGE, client + 1, number).generate_state(1)[0])
+                rows.append(self.updates.of(client, self.round, drawn, noise))
             attacked = self.updates.of(client, self.round)
             answer = attack(np.array(rows, np.float64), np.array(shares), attacked[None].astype(np.float64))
             found.append(float(answer[0]))

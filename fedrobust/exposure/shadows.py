@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.train_share import drawn_rows
+from fedrobust.leakage.contract import check_federations
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.kept_rounds import KeptRounds
 from fedrobust.sweeps.bench import bench
@@ -66,10 +67,9 @@ def shadow_sweep(experiment: Experiment, count: int) -> Sweep:
         count: even.
 
     Raises:
-        ConfigError: the number is odd or below 4, or clients draw their images on demand.
+        ConfigError: the number is odd or too small, or clients draw their images on demand.
     """
-    if count < 4 or count % 2:
-        raise ConfigError(f"shadows = {count}: choose an even number from 4: halves come in pairs")
+    check_federations(count)
     first, rounds = first_draw(experiment), experiment.federation.rounds
     every = experiment.output.keep_every or rounds
     changed: dict[str, Any] = {

@@ -4,7 +4,7 @@ A client's local update is a function of the global model, its images, the round
 global model the very update is computed that the client sent, postprocessors included.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -77,12 +77,17 @@ class Updates:
         """Return the global model that the clients were sent in a round."""
         return self.initial if round == 1 else self.kept.weights(round - 1)
 
-    def of(self, client: int, round: int, shard: Split | None = None) -> np.ndarray:
+    def of(self, client: int, round: int, shard: Split | None = None, noise: int | None = None) -> np.ndarray:
         """Return the update (d,) of the trainable weights that a client sends; see `sent`."""
-        return self.sent(client, round, shard).trainable - self.start(round).trainable
+        return self.sent(client, round, shard, noise=noise).trainable - self.start(round).trainable
 
     def sent(
-        self, client: int, round: int, shard: Split | None = None, start: Weights | None = None
+        self,
+        client: int,
+        round: int,
+        shard: Split | None = None,
+        start: Weights | None = None,
+        noise: int | None = None,
     ) -> Weights:
         """Return the weights that a client sends, or would send with other images or from another global model.
 
@@ -91,14 +96,17 @@ class Updates:
             round: one of `rounds`.
             shard: other images than the client's own.
             start: another global model than the round's.
+            noise: seed of other noise of differential privacy, and of other batches with it, than the client's own.
         """
         study, start = self.study, self.start(round) if start is None else start
         changed = study.changed(client) or UNCHANGED
         own = study.shard(client) if shard is None else shard
-        after, _ = study.local_training(
-            own, start, round, client, changed=changed, work=study.work(round, client)
-        )
-        return postprocessed(study.postprocessors, after, start, study.seed, round, client)
+        training = study.local_training
+        if noise is not None and training.privacy is not None:
+            training = replace(training, seed=noise)
+        after, _ = training(own, start, round, client, changed=changed, work=study.work(round, client))
+        seed = training.noise_seed if noise is None else noise
+        return postprocessed(study.postprocessors, after, start, seed, round, client)
 
     def alignments(self, updates: np.ndarray, round: int, split: Split) -> Floats:
         """Return the cosine of updates and minus each image's gradient at the round's global model.

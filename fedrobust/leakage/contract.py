@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.bounds import Count, FromTwo
+from fedrobust.errors import ConfigError
 from fedrobust.leakage.confidence import Floats
 from fedrobust.registry import Registry
 from fedrobust.spec import build
@@ -209,3 +210,25 @@ def leakage_attack_named(spec: "str | LeakageAttack", **defaults: Any) -> Leakag
         UnknownNameError: there is no such attack.
     """
     return spec if isinstance(spec, LeakageAttack) else build(LEAKAGE, spec, **defaults)
+
+
+FEWEST_FEDERATIONS = 6
+"""Of shadows: each is attacked by those of other halves, of which two have each image, and two have not."""
+
+
+def check_federations(count: int, attack: str = "") -> None:
+    """Refuse a number of shadow federations of which an attack cannot learn.
+
+    Args:
+        count: the number.
+        attack: that names it; "" if all share it.
+
+    Raises:
+        ConfigError: it is odd, or below `FEWEST_FEDERATIONS`.
+    """
+    if count < FEWEST_FEDERATIONS or count % 2:
+        named = f'attack = "{attack}": ' if attack else ""
+        raise ConfigError(
+            f"{named}shadows = {count}: choose an even number from {FEWEST_FEDERATIONS}: halves come in pairs, and "
+            "each shadow is attacked by those of the other pairs"
+        )

@@ -26,7 +26,7 @@ def postprocessed(
         postprocessors: of the study.
         sent: weights of the client.
         current: the global weights.
-        seed: of the study.
+        seed: of the noise.
         round: from 1.
         client: its number.
         secret: whether the noise comes from the system's randomness: in a deployment every site knows the seed.

@@ -29,6 +29,10 @@ class KeptRounds:
         files = self.folder.file("rounds").glob("round-*.npz")
         return tuple(sorted(int(match[1]) for file in files if (match := _NAMED.fullmatch(file.name))))
 
+    def path(self, round: int) -> Path:
+        """Return the file of a round."""
+        return self.folder.file(_name(round))
+
     def save(self, round: int, weights: Weights) -> Path:
         """Write the global weights after a round, atomically."""
         self.folder.file("rounds").mkdir(exist_ok=True)

@@ -139,7 +139,7 @@ def _refuted(one: PrivacyAuditRecord) -> str:
     why = (
         f"epsilon is at least {one.bound:.2f} (95 %), claimed {one.claimed:.2f}"
         if (one.claimed is not None and one.bound > one.claimed)
-        else f"noise of {one.noise or 0:.3g} clipping norms was measured, claimed {one.noise_claimed or 0:.3g}"
+        else f"{_noise(one)[0].lower()}{_noise(one)[1:]}"
     )
     return f"The promise of {one.mechanism} is refuted: {why}."
 
@@ -153,6 +153,11 @@ def _kept(one: PrivacyAuditRecord) -> str:
     )
     return (
         f"The audit of {one.mechanism} did not refute the promise: epsilon is at least {one.bound:.2f} (95 %), "
-        f"claimed {claimed} at delta {one.delta:g}; {one.canaries} canaries{beyond}. Noise of {one.noise or 0:.3g} "
-        f"clipping norms was measured, claimed {one.noise_claimed or 0:.3g}."
+        f"claimed {claimed} at delta {one.delta:g}; {one.canaries} canaries{beyond}. {_noise(one)}."
     )
+
+
+def _noise(one: PrivacyAuditRecord) -> str:
+    if one.noise is None:
+        return "Its noise could not be measured"
+    return f"Noise of {one.noise:.3g} clipping norms was measured, claimed {one.noise_claimed or 0:.3g}"

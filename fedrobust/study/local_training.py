@@ -17,7 +17,7 @@ from fedrobust.data.resampling import augmented, undersampled
 from fedrobust.memoize import memoize
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.privacy import DPSGD
-from fedrobust.randomness import Purpose, generator, graph_seed
+from fedrobust.randomness import Purpose, generator, graph_seed, noise_seed
 from fedrobust.training.batches import Batches, draw_batches, poisson_batches
 from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate
@@ -117,7 +117,8 @@ class LocalTraining:
         if private is None:
             batches = draw_batches(np.arange(images), training.epochs, training.batch_size, draw)
         else:
-            draw = np.random.default_rng() if self.secret else draw
+            own = generator(self.noise_seed, Purpose.TRAINING, round, client)
+            draw = np.random.default_rng() if self.secret else own
             batches = poisson_batches(images, private.steps(images), private.rate(images), draw)
             noise = {"noise": private.noise(images), "expected": private.expected(images)}
         rates = learning_rates(
@@ -141,7 +142,13 @@ class LocalTraining:
         """Return the (2,) int32 seed of a client's random numbers inside the graph in `round`."""
         if self.secret:
             return np.random.default_rng().integers(0, 2**31 - 1, 2).astype(np.int32)
-        return graph_seed(self.seed, Purpose.TRAINING, round, client)
+        seed = self.seed if self.privacy is None else self.noise_seed
+        return graph_seed(seed, Purpose.TRAINING, round, client)
+
+    @property
+    def noise_seed(self) -> int:
+        """The seed of noise of differential privacy; see `fedrobust.randomness.noise_seed`."""
+        return noise_seed(self.seed, self.data.train_share, self.data.train_draw)
 
     def resampled(self, shard: Split, round: int, client: int, views: bool = False) -> Split:
         """Return a client's images of a round: undersampled, then augmented, by the study's settings.

@@ -129,8 +129,11 @@ class Bench:
                     self._tell(CellMissing(cell, self.missing[id(cell)]))
             self._tell(SweepStarted(self.sweep.name, folder, len(self.sweep.cells), finished, self.workers))
             for self.until in rungs:
+                # A finished cell may have stopped before this round: it is not run again.
                 self.waiting = [
-                    one for one in self.left if not reached(record_in(self._folder(one)), self.until)
+                    one
+                    for one in self._unfinished(self.left)
+                    if not reached(record_in(self._folder(one)), self.until)
                 ]
                 self._work_off(slots)
                 self._halve()

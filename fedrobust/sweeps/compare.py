@@ -126,10 +126,26 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
     ]
     table = pandas.DataFrame(rows, index=pandas.Index(distinct([run.name for run in runs]), name="run"))
     table = table.astype(dict.fromkeys(names, float))
-    swept = [key for key in varied if key in keys]
+    # Sweeps may differ in what none of them sweeps: their cells are then no repetitions of one another.
+    apart = fixed_apart(runs)
+    swept = [key for key in keys if key in varied or key in apart]
     cells = all(run.swept for run in runs)
     table.attrs.update(figures=names, settings=swept if cells else keys, cells=cells)
     return table
+
+
+def fixed_apart(runs: Sequence["Compared"]) -> list[str]:
+    """Return the keys that no run sweeps and in which runs of the same swept values and seed differ.
+
+    A setting that follows a swept one, such as the tolerance of a control, differs with it.
+    """
+    alike: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        own = {key: str(run.study.get(key, "")) for key in sorted({*run.swept, "seed"})}
+        alike.setdefault(str(own), []).append(run.study)
+    swept = {key for run in runs for key in run.swept}
+    found = dict.fromkeys(key for studies in alike.values() for key in differing(studies))
+    return [key for key in found if key not in swept and key not in ("name", "seed")]
 
 
 def differing(studies: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from fedrobust.runs.checkpoint import SHARED, Checkpoint, path_of
 from fedrobust.runs.events import Event, RoundFinished
 from fedrobust.runs.folder import RunFolder, RunFolderError
+from fedrobust.runs.kept_rounds import KeptRounds
 from fedrobust.runs.record import RoundRecord, RunRecord, SharedRoundsRecord
 from fedrobust.runs.round_log import LOG, RoundLog
 from fedrobust.study import Study
@@ -46,6 +47,8 @@ class Fork:
                 kept.write_text("run", run.name)
                 linked(run / LOG, kept.file(LOG))
                 linked(path_of(RunFolder(run), number), path_of(kept, number))
+                if number == self.rounds:
+                    copied_rounds(run, self.folder, self.rounds)
 
         return listener
 
@@ -77,6 +80,7 @@ class Fork:
         run.mkdir(parents=True)
         own.write_text("experiment.toml", study.experiment.to_toml())
         shutil.copyfile(kept.file("partition.json"), own.file("partition.json"))
+        copied_rounds(self.folder, run, self.rounds)
         rounds = state.rounds(kept)
         if self.attacks_differ:
             for path in paths:
@@ -103,3 +107,11 @@ def linked(path: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(path, draft)
     draft.replace(target)
+
+
+def copied_rounds(source: Path, target: Path, last: int) -> None:
+    """Give the global models that a run kept of its rounds until `last` to another folder, too."""
+    kept, own = KeptRounds(RunFolder(source)), KeptRounds(RunFolder(target))
+    for number in kept.numbers:
+        if number <= last:
+            linked(kept.path(number), own.path(number))

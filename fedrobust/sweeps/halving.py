@@ -13,13 +13,12 @@ from fedrobust.config import ConfigError, Experiment
 from fedrobust.registry import did_you_mean
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.cell import Cell
-from fedrobust.sweeps.controls import TOLERANCE
 from fedrobust.sweeps.values import flattened
 
 METRICS = ("accuracy", "balanced_accuracy", "auc")
 """Measures of the validation split. Choosing by the test split would flatter what is chosen."""
 
-APART = ("name", "seed", "engine.", "output.", *TOLERANCE)
+APART = ("name", "seed", "engine.", "output.")
 """Settings that a study's own candidates share: seeds of a candidate are judged together."""
 
 GIVEN = ("data.", "poisoning.")
@@ -137,11 +136,17 @@ def settings_of(cell: Cell, given: bool) -> str:
 
 
 def score_after(run: RunRecord | None, round: int, metric: str) -> float | None:
-    """Return a run's score on the validation split after a round, None if it was not measured."""
+    """Return a run's score on the validation split after a round, None if it was not measured.
+
+    A run that has finished before it, since its model no longer improved, has the score of its last measured round.
+    """
+    found = None
     for one in run.rounds if run else ():
-        if one.round == round and one.validation is not None:
-            return one.validation.score(metric)
-    return None
+        if one.validation is None or one.round > round:
+            continue
+        if one.round == round or (run and run.status == "finished" and run.rounds[-1].round < round):
+            found = one.validation.score(metric)
+    return found
 
 
 def reached(run: RunRecord | None, round: int) -> bool:

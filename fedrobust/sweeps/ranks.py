@@ -36,6 +36,7 @@ SMALLER_IS_BETTER = (
     "rule-",
     "hospital gap",
     "brier",
+    *("seconds", "training-seconds", "clients worse", "rounds-without-change", "refused"),
 )
 """Beginnings of the names of metrics of which less is better."""
 

@@ -58,6 +58,8 @@ def _sites(study: Study, dataset: Dataset) -> tuple[Hospital, ...]:
     for name in dataset.test_sites.names:
         client = client_of.get(name)
         rows = dataset.test_sites.of_images == name
+        if not rows.any():  # a hospital may have training images alone
+            continue
         shift = "" if client is None else study.site_shifts.scanner(client)
         found.append(Hospital(name, () if client is None else (client,), shift, rows, _view(study, client)))
     return tuple(sorted(found, key=lambda one: one.clients or (len(client_of),)))

@@ -1,6 +1,8 @@
 """`fedrobust.attack_privacy` on runs, as a user calls it."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from fedrobust.api.leakage import named
 from fedrobust.config import ConfigError
 from fedrobust.exposure.confidences import Confidences
 from fedrobust.exposure.crafted_heads import CraftedHeads
-from fedrobust.exposure.leak import Leak
+from fedrobust.exposure.leak import Leak, selected_round
 from fedrobust.exposure.membership import Membership
 from fedrobust.exposure.shadows import first_draw, shadow_sweep
 from fedrobust.exposure.updates import Updates
@@ -54,7 +56,7 @@ def test_shadows_come_in_pairs_after_the_runs_own(head_run):
     assert {cell.experiment.data.train_share for cell in sweep.cells} == {0.5}
     half = head_run.experiment.changed(data__train_share=0.5, data__train_draw=3)
     assert first_draw(half) == 4
-    with pytest.raises(ConfigError, match="even number from 4"):
+    with pytest.raises(ConfigError, match="even number from 6"):
         shadow_sweep(head_run.experiment, 5)
 
 
@@ -162,3 +164,23 @@ def test_the_card_and_the_report_get_a_privacy_page(head_run):
     assert "update-alignment on updates of 3 clients" in page
     assert "Not made: one-run-audit: no differential privacy was promised" in page
     assert "Privacy" in render(CardRecord.read(written))
+
+
+def test_shadows_are_compared_at_the_round_whose_model_was_kept(head_run):
+    study = Study.of(head_run.experiment)
+    record = head_run.record
+    early = replace(record, model=replace(record.model, selected_round=2))
+    assert (selected_round(record), selected_round(early)) == (3, 2)
+    kept = Membership(study, KeptRounds(head_run.folder), lambda images: images, (), 0, last=2)
+    assert kept.rounds == (1,)
+    lira = named(("lira(shadows=6)",))
+
+    def why(**settings):
+        changed = SimpleNamespace(record=early, folder=head_run.folder, experiment=head_run.experiment)
+        return Leak(changed, Study.of(head_run.experiment.changed(**settings)), lira, 0, print).skipped()
+
+    assert why() == {}
+    told = why(output__keep_every=0)["lira(shadows=6)"]
+    assert "the model is that of round 2, and shadows keep every 3th" in told
+    told = why(model__removal="fine-pruning")["lira(shadows=6)"]
+    assert "changes the model after its rounds" in told

@@ -45,6 +45,27 @@ def test_alignments_are_cosines_with_the_gradient_of_each_image(updates, head_ru
     np.testing.assert_allclose(others.alignments(sent, 2, split), np.transpose(expected), atol=1e-5)
 
 
+def test_shadows_have_noise_of_their_own(head_run):
+    """Noise that target and shadow share would cancel where they are compared."""
+    private = {"federation__postprocessors": ["gaussian-dp(clip=1.0, noise-multiplier=50.0)"]}
+    whole = Study.of(
+        head_run.experiment.changed(federation__aggregator="mean(weighting='uniform')", **private)
+    )
+    halves = [whole.experiment.changed(data__train_share=0.5, data__train_draw=draw) for draw in (0, 1, 2)]
+    seeds = [whole.local_training.noise_seed, *(Study.of(half).local_training.noise_seed for half in halves)]
+    assert seeds[0] == whole.seed
+    assert len(set(seeds)) == 4
+
+
+def test_the_noise_of_an_update_is_the_clients_own_unless_another_is_asked(updates, head_run):
+    local = {"federation__postprocessors": ["gaussian-dp(clip=1.0, noise-multiplier=50.0, noise='local')"]}
+    noisy = Updates(Study.of(head_run.experiment.changed(**local)), updates.kept)
+    own, again, other = noisy.of(0, 1), noisy.of(0, 1), noisy.of(0, 1, noise=5)
+    np.testing.assert_array_equal(own, again)
+    cosine = own @ other / np.linalg.norm(own) / np.linalg.norm(other)
+    assert abs(cosine) < 0.1, "the noise is a hundred times the clipped update"
+
+
 def test_an_update_of_nothing_is_aligned_with_nothing(updates):
     split = updates.study.dataset.train.of_rows(np.arange(3))
     nothing = np.zeros((1, updates.study.classifier.layout.parameters), np.float32)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from fedrobust.leakage import LEAKAGE, Evidence, MembershipAttack, confidence, leakage_attack_named
-from fedrobust.leakage.attacks.lira import LiRA
+from fedrobust.leakage.attacks.lira import LiRA, gaussian
 from fedrobust.leakage.attacks.rmia import RMIA
 from fedrobust.leakage.attacks.trajectory import logistic_regression
 from fedrobust.leakage.confidence import probability
@@ -199,3 +199,8 @@ def test_settings_are_checked():
         leakage_attack_named("lira(shadows=1)")
     with pytest.raises(SpecError, match="form"):
         leakage_attack_named("lira(form='both')")
+
+
+def test_a_variance_of_single_shadows_is_refused():
+    with pytest.raises(ValueError, match="two shadow federations of a kind"):
+        gaussian(np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([[True, False], [False, True]]), shared=True)

@@ -124,3 +124,10 @@ def test_dp_sgd_is_accepted_with_augmentations_and_a_proximal_term():
 def test_only_one_setting_says_how_much_noise():
     with pytest.raises(ConfigError, match="each of them sets the noise"):
         Experiment.of(privacy__example_noise=1.0, privacy__example_epsilon=1.0)
+
+
+def test_clients_that_are_away_do_not_add_their_share_of_the_noise():
+    away = {"federation__availability": ["0-7: joins(round=2)"], "federation__min_replies": 1.0}
+    check_data(study(SERVER, **away))
+    with pytest.raises(ConfigError, match="with each one that is away its share is missing"):
+        check_data(study(SHARES, **away))

@@ -58,7 +58,7 @@ def postprocessed(round, part=whole, seed=5):
         (Entry("a", (2,), "trainable"), Entry("b", (2,), "trainable"), Entry("c", (1,), "statistic"))
     )
     weights = Weights(np.array([30, 40, 3, 4], np.float32), np.array([7], np.float32))
-    step = SimpleNamespace(postprocessors=(server(norm=1.0, deviation=0.1),))
+    step = SimpleNamespace(postprocessors=(server(norm=1.0, deviation=0.1),), noise_seed=None)
     federation = SimpleNamespace(step=step, part=part, seed=seed, layout=layout)
     return Federation._postprocessed(federation, round, weights), weights
 

@@ -175,7 +175,7 @@ def test_poisson_sampling_draws_each_client_with_its_probability(identity):
 
 
 def test_a_client_sends_neither_statistics_nor_metrics_of_its_images():
-    def train(shard, weights, round, number, changed, steering, work):
+    def train(shard, weights, round, number, changed, steering, work, attacked):
         after = Weights(weights.trainable + np.array([3, 4, 0], np.float32), weights.statistics + 1)
         return after, {"num-examples": 5, "loss": 0.2, "accuracy": 1.0, "round": round, "seconds": 0.5}
 

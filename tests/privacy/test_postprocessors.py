@@ -56,7 +56,7 @@ def test_each_acts_in_its_order_and_on_its_side():
 
 
 def client(attacker=None):
-    def train(shard, weights, round, number, changed, steering, work):
+    def train(shard, weights, round, number, changed, steering, work, attacked):
         return Weights(weights.trainable + np.array([3, 4], np.float32), weights.statistics + 1), {
             "loss": 0.5
         }

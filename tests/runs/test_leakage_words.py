@@ -132,3 +132,9 @@ def test_a_promise_is_refuted_by_its_bound_or_by_missing_noise_and_otherwise_onl
     assert "is refuted: epsilon is at least 4.00 (95 %), claimed 3.00" in text(audits=(caught,))
     silent = replace(AUDIT, caught=True, noise=0.0)
     assert "is refuted: noise of 0 clipping norms was measured, claimed 2" in text(audits=(silent,))
+
+
+def test_noise_that_could_not_be_measured_is_not_called_zero():
+    found = text(audits=(replace(AUDIT, noise=None),))
+    assert "Its noise could not be measured." in found
+    assert "Noise of 0" not in found

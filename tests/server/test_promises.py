@@ -25,7 +25,7 @@ class Grid(SimulatedGrid):
         pass
 
 
-def parts(parameters=100, policy="none", images=(), grid=None, **settings):
+def parts(parameters=100, policy="none", images=(), grid=None, here=None, **settings):
     experiment = Experiment.of(data__samples=200, **settings)
     study = Study(experiment)
     layout = Layout((Entry("kernel", (parameters,), "trainable"),))
@@ -36,6 +36,7 @@ def parts(parameters=100, policy="none", images=(), grid=None, **settings):
         batchnorm_policy=policy,
         image_promises=promises,
         grid=grid or Grid(),
+        registry=SimpleNamespace(client_ids=range(experiment.federation.clients if here is None else here)),
     )
 
 
@@ -112,3 +113,22 @@ def test_epsilon_grows_by_round_to_that_of_the_study():
     silent = parts(**central(noise=0.0)).study.promise
     assert math.isinf(silent.spent_after(1, 0.01))
     assert PrivacySpent(silent, 0.01)(FinishedRound(1, None, None)) == {}
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "settings", "message"),
+    [
+        ("noise='distributed', ", {"federation__min_replies": 1.0}, "shares of the noise are missing"),
+        ("", {"federation__participation": 0.1}, "sampling without replacement is accounted for 10"),
+    ],
+)
+def test_sites_that_are_not_connected_break_what_is_accounted(mechanism, settings, message):
+    given = {
+        **central(),
+        "federation__postprocessors": [f"gaussian-dp({mechanism}clip=1.0, noise-multiplier=6)"],
+        "privacy__force": True,
+        **settings,
+    }
+    check_promises(parts(**given))
+    with pytest.raises(ConfigError, match=rf"with 4 of 10 clients connected: .*{message}.*clients = 4"):
+        check_promises(parts(here=4, **given))

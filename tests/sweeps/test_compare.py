@@ -8,7 +8,8 @@ import pytest
 from pandas import isnull
 
 from fedrobust.config import Experiment
-from fedrobust.sweeps.compare import compare
+from fedrobust.sweeps.compare import Compared, compare, fixed_apart
+from fedrobust.sweeps.results import Row
 from fedrobust.terminal.sweep import comparison
 
 
@@ -94,3 +95,15 @@ def test_a_terminal_shows_names_and_values_whole(folder, runs, width):
     # Long names are folded over lines, not cut.
     letters = shown.replace("\n", "").replace(" ", "")
     assert all(attack.split("-")[0] in letters for attack in attacks[:runs])
+
+
+def test_sweeps_that_differ_in_what_none_of_them_sweeps_are_not_pooled():
+    def row(seed, rule, rounds):
+        study = {"seed": seed, "federation": {"aggregator": rule, "rounds": rounds}}
+        swept = {"seed": seed, "federation.aggregator": rule}
+        return Compared.of_cell(Row("h", "finished", swept, study, {"accuracy": 0.5}, "", "", ""))
+
+    one = [row(seed, rule, 5) for seed in range(3) for rule in ("mean", "median")]
+    other = [row(seed, rule, 50) for seed in range(3) for rule in ("mean", "median")]
+    assert fixed_apart(one) == []
+    assert fixed_apart([*one, *other]) == ["federation.rounds"]

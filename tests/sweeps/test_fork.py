@@ -9,13 +9,16 @@ import pytest
 import fedrobust
 from fedrobust.config import Experiment
 from fedrobust.evaluation.metrics import measure
+from fedrobust.models.layout import Weights
 from fedrobust.runs.checkpoint import SHARED
+from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.kept_rounds import KeptRounds
 from fedrobust.runs.record import MetricsRecord, RoundRecord
 from fedrobust.runs.run import Run
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.events import CellStarted
-from fedrobust.sweeps.fork import FOLDER, Fork
+from fedrobust.sweeps.fork import FOLDER, Fork, copied_rounds
 from fedrobust.sweeps.forks import Forks
 from fedrobust.sweeps.shared_rounds import fork_key, shared_rounds, why_alone
 from fedrobust.sweeps.slots import WorkerSlot, next_cell
@@ -277,3 +280,15 @@ def test_a_forked_cell_has_the_bits_of_one_that_ran_alone(tmp_path):
     # The attack did something, so that equal bits say something.
     assert own["model"]["digest"] != leader.result["model"]["digest"]
     assert np.isfinite(own["model-evaluation"]["clean"]["auc"])
+
+
+def test_a_run_that_begins_with_shared_rounds_has_their_kept_models(tmp_path):
+    source, target = tmp_path / "one", tmp_path / "other"
+    source.mkdir()
+    target.mkdir()
+    weights = Weights(np.arange(3, dtype=np.float32), np.zeros(0, np.float32))
+    for number in (1, 2, 3):
+        KeptRounds(RunFolder(source)).save(number, weights)
+    copied_rounds(source, target, 2)
+    assert KeptRounds(RunFolder(target)).numbers == (1, 2)
+    np.testing.assert_array_equal(KeptRounds(RunFolder(target)).weights(2).trainable, weights.trainable)

@@ -1,13 +1,18 @@
 """Successive halving: who goes on, and that nothing is run twice."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 import fedrobust
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.evaluation.metrics import measure
+from fedrobust.runs.record import MetricsRecord, RoundRecord, RunRecord
 from fedrobust.runs.run import Run
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.events import CellDropped, CellFinished, CellPaused, CellStarted
-from fedrobust.sweeps.halving import Halving
+from fedrobust.sweeps.halving import Halving, score_after
 from fedrobust.sweeps.page import render
 from fedrobust.sweeps.sweep import Sweep
 
@@ -156,3 +161,25 @@ def test_a_halved_sweep_runs_each_round_once_and_ends_as_the_whole_study_does(tm
     fedrobust.bench(path, again.append, out=tmp_path / "out", workers=1)
     assert not [event for event in again if isinstance(event, CellStarted)]
     assert sorted(row.status for row in results.rows()) == ["dropped", "dropped", "dropped", "finished"]
+
+
+def validated(right):
+    """Return the record of ten images of which so many are right."""
+    logits = np.eye(2)[(np.arange(10) < right).astype(int)]
+    return MetricsRecord.of(measure(np.ones(10, int), logits))
+
+
+def test_settings_of_the_defence_compete_and_a_run_that_stopped_early_has_its_last_score():
+    cells = [
+        Cell({"federation.tolerate": f}, Experiment.of(federation__clients=10, federation__tolerate=f))
+        for f in (1, 2, 3, 4)
+    ]
+    by_hash = {one.hash: one.settings["federation.tolerate"] / 10 for one in cells}
+    on, dropped = Halving((1,), keep=0.5).survivors(cells, lambda one: by_hash[one.hash])
+    assert [one.settings["federation.tolerate"] for one in on] == [3, 4]
+    assert len(dropped) == 2
+    rounds = tuple(RoundRecord(round=number, validation=validated(number)) for number in (1, 2, 3))
+    finished = RunRecord(status="finished", rounds=rounds)
+    assert score_after(finished, 8, "accuracy") == 0.3
+    assert score_after(finished, 2, "accuracy") == 0.2
+    assert score_after(replace(finished, status="running"), 8, "accuracy") is None

@@ -9,6 +9,7 @@ import scipy.stats
 
 from fedrobust.config import ConfigError
 from fedrobust.sweeps.ranks import (
+    SMALLER_IS_BETTER,
     compared_rules,
     critical_difference,
     friedman,
@@ -143,3 +144,8 @@ def test_the_rules_of_a_compared_sweep():
         ranks_of(frame({"mean": 0.7}))
     with pytest.raises(ConfigError, match="metric"):
         ranks_of(frame({"mean": 0.7, "median": 0.8}), "aux")
+
+
+@pytest.mark.parametrize("metric", ["seconds", "training-seconds", "clients worse", "refused"])
+def test_of_time_and_losses_less_is_better(metric):
+    assert metric.startswith(SMALLER_IS_BETTER)

@@ -52,8 +52,8 @@ def of_arrays(
             f"image {place}",
             _class_name(columns["labels"][place], classes),
             partial(of_array, np.asarray(image), window),
-            str(columns["sites"][place]),
-            str(columns["patients"][place]),
+            _name(columns["sites"][place]),
+            _name(columns["patients"][place]),
             _split(columns["image_splits"][place]),
         )
         for place, image in enumerate(images)
@@ -101,8 +101,8 @@ def of_huggingface(
                 f"{split or 'row'} {place}",
                 _class_name(labels[place], names),
                 partial(_picture, part, place, image, window),
-                str(sites[place]),
-                str(patients[place]),
+                _name(sites[place]),
+                _name(patients[place]),
                 SPLIT_NAMES.get(split.lower(), ""),
             )
             for place in range(len(part))
@@ -162,3 +162,8 @@ def _split(name: Any) -> str:
     if str(name).lower() not in ("", *SPLIT_NAMES):
         raise DataError(f"image_splits: {name!r}; allowed: train, val and test, or empty to have it drawn")
     return SPLIT_NAMES.get(str(name).lower(), "")
+
+
+def _name(value: Any) -> str:
+    """Return a site or a patient as text; "" where it is missing (None, NaN)."""
+    return "" if value is None or value != value else str(value)

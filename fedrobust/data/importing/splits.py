@@ -42,9 +42,10 @@ def assigned(
 ) -> Assigned:
     """Return the split of every image.
 
-    Images of one patient, and duplicates, are a group, which stays in one split. Groups without a split are drawn,
-    stratified by class and site. Where the source gives all splits but validation or test, that one is drawn from the
-    training images. A group in two of the given splits is moved into one: train, else val.
+    Images of one patient, and duplicates, are a group, which stays in one split: that of those of its images which have
+    one. Groups without a split are drawn, stratified by class and site. Where the source gives all splits but
+    validation or test, that one is drawn from the training images. A group in two of the given splits is moved into
+    one: train, else val.
 
     Args:
         given: split of every image, or empty, (n,).
@@ -63,7 +64,10 @@ def assigned(
     groups = grouped(len(given), patients, pairs)
     _check_chains(groups, patients, pairs)
     splits = given.astype("<U5")  # room for "train"
-    for group in np.unique(groups[np.unique(pairs)]) if len(pairs) else ():
+    # A group that holds duplicates, or images with and without a split, is moved into one split.
+    together = {*groups[np.unique(pairs)].tolist()} if len(pairs) else set()
+    together |= {*groups[given != ""].tolist()} & {*groups[given == ""].tolist()}
+    for group in sorted(together):
         rows = np.flatnonzero(groups == group)
         splits[rows] = next((split for split in SPLITS if split in given[rows]), "")
     moved = np.flatnonzero((given != "") & (splits != given))

@@ -83,6 +83,10 @@ def gaussian(values: Floats, chosen: NDArray[np.bool_], shared: bool) -> tuple[F
         )
     means = np.where(chosen, values, 0).sum(axis=0) / counts
     squares = (np.where(chosen, values - means, 0) ** 2).sum(axis=0)
+    if shared and not (counts > 1).any():
+        raise ValueError(
+            "no image has two shadow federations of a kind, which a variance takes: train more of them (shadows)"
+        )
     spread = np.full(len(means), squares.sum() / (counts - 1).sum()) if shared else squares / (counts - 1)
     # Shadows that agree to the last bit leave no variance to divide by.
     return means, np.maximum(spread, 1e-12)

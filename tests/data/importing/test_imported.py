@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import fedrobust
 from fedrobust import cli
 from fedrobust.data.dataset import DataError
+from fedrobust.data.importing.arrays import _name
 from fedrobust.data.load import load
 from fedrobust.paths import PathError
 
@@ -254,3 +255,9 @@ def test_where_no_image_can_be_used_the_first_is_named(tmp_path):
         DataError, match="none of its 6 images can be used, the first is image 0: dtype float64"
     ):
         fedrobust.import_arrays(np.zeros((6, 8, 8)), [0, 1] * 3, tmp_path / "mine.npz")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+def test_missing_patients_and_sites_are_none(missing):
+    assert _name(missing) == ""
+    assert _name(7) == "7"

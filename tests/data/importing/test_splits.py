@@ -114,3 +114,12 @@ def test_other_images_and_constant_ones_are_none(pictures):
 
 def test_near_ones_are_left_out_where_only_exact_ones_are_asked(pictures):
     assert len(duplicates(np.stack([pictures[0], pictures[0] + 9]), near=False).pairs) == 0
+
+
+def test_the_rest_of_a_patient_follows_its_given_split():
+    patients = [f"p{row // 4}" for row in range(80)]
+    own = ["train", "test", "val", "train"]
+    given = [own[row // 4 % 4] if row % 4 == 0 else "" for row in range(80)]
+    found = drawn(np.arange(80) % 2, patients=patients, given=given).splits
+    assert all(len(set(found[row : row + 4])) == 1 for row in range(0, 80, 4))
+    assert [found[row] for row in range(0, 80, 4)] == own * 5

@@ -156,3 +156,9 @@ def test_without_attacks_there_is_no_robust_accuracy(linear_classifier):
     settings = Experiment.of(evaluation__attacks=[]).evaluation
     evaluator = Evaluator.of(settings, Threat(), 5, given.dataset, linear_classifier, ThreadPoolExecutor(1))
     assert [one.robust for one in hospitals_record(given, evaluator, weights()).hospitals] == [{}, {}]
+
+
+def test_a_hospital_without_test_images_is_not_measured(measured):
+    own = Sites(("north", "south", "west"), np.repeat([0, 1], [40, 20]))
+    found = measured(study(images(sites=own, test_sites=own), clients=3, data__partition="iid"))
+    assert [one.name for one in found.hospitals] == ["north", "south"]
