@@ -7,6 +7,7 @@ from fedrobust.algorithms.contract import sends_of
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import part
+from fedrobust.randomness import noise_seed
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
@@ -72,7 +73,7 @@ class ServerParts(BaselineParts):
             federation.secure_aggregation,
             cache(self.objective),
             study.experiment.poisoning.knowledge == "own",
-            study.local_training.noise_seed,
+            noise_seed(study.seed, study.experiment.data.train_share, study.experiment.data.train_draw),
         )
 
     def objective(self) -> AttackObjective | None:

@@ -29,7 +29,7 @@ from fedrobust.training.distillation_methods.contract import attacks_on_student
 from server.beginning import note_beginning
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
-from server.promises import check_promises
+from server.promises import check_absent, check_promises
 from server.recorder import Recorder
 from server.resume import resumed_from
 from server.shared_rounds import attacked
@@ -184,12 +184,14 @@ class Pipeline:
         """Prepare the clients, and emit the forecast.
 
         Raises:
+            ConfigError: a promise of privacy counts on clients that are not connected.
             DoesNotFitError: a round needs more memory than available.
         """
         emit(StageStarted("preparing the clients"))
         self.parts.rehearse()
         registry = self.parts.registry
         tell_of_absent(registry, self.experiment.federation.clients)
+        check_absent(self.parts.study.promise, self.experiment.federation, len(registry.client_ids))
         forecast = self.parts.forecast
         self.recorder.note(forecast=forecast, sites=sites_record(registry))
         emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+from fedrobust.config.sections import Federation
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.privacy import Promise
@@ -38,7 +39,6 @@ def check_promises(parts: ServerParts) -> None:
     """
     faults = [
         *_simulated(parts),
-        *_absent(parts),
         *_batchnorm(parts),
         *_delta(parts),
         *_noise(parts),
@@ -47,26 +47,39 @@ def check_promises(parts: ServerParts) -> None:
         raise ConfigError("\n".join(faults))
 
 
+def check_absent(promise: Promise | None, federation: Federation, here: int) -> None:
+    """Refuse a promise that counts on clients which are not connected.
+
+    Args:
+        promise: of the study's clients; None: nothing is promised.
+        federation: number of clients, and their postprocessors.
+        here: number of connected clients.
+
+    Raises:
+        ConfigError: their shares of the noise are missing, or the others are drawn more often than is accounted.
+    """
+    if promise is None or here >= federation.clients:
+        return
+    given = (
+        f"federation.postprocessors = {list(federation.postprocessors)} with {here} of {federation.clients} clients "
+        "connected"
+    )
+    if promise.noise == "distributed":
+        raise ConfigError(
+            f"{given}: the others' shares of the noise are missing; set federation.clients = {here}"
+        )
+    if promise.releases.sampling == "without-replacement":
+        raise ConfigError(
+            f"{given}: sampling without replacement is accounted for {federation.clients}, and fewer are drawn more "
+            f"often; set federation.clients = {here}"
+        )
+
+
 def _simulated(parts: ServerParts) -> Iterator[str]:
     if parts.study.experiment.federation.secure_aggregation and not isinstance(parts.grid, SimulatedGrid):
         yield (
             "federation.secure-aggregation = true in a deployment: its effect is simulated, and no cryptography would "
             "hide the sites' updates; set false"
-        )
-
-
-def _absent(parts: ServerParts) -> Iterator[str]:
-    promise, federation = parts.study.promise, parts.study.experiment.federation
-    here, clients = len(parts.registry.client_ids), federation.clients
-    if promise is None or here >= clients:
-        return
-    given = f"federation.postprocessors = {list(federation.postprocessors)} with {here} of {clients} clients connected"
-    if promise.noise == "distributed":
-        yield f"{given}: the absent ones' shares of the noise are missing; set federation.clients = {here}"
-    elif promise.releases.sampling == "without-replacement":
-        yield (
-            f"{given}: sampling without replacement is accounted for {clients}, and fewer are drawn more often; set "
-            f"federation.clients = {here}"
         )
 
 

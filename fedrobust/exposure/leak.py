@@ -159,7 +159,7 @@ class Leak:
         settings, selected = self.study.experiment, selected_round(self.run.record)
         every = settings.output.keep_every or settings.federation.rounds
         if settings.model.removal != "none":
-            return f'model.removal = "{settings.model.removal}" changes the model after its rounds, and shadows have none'
+            return f'model.removal = "{settings.model.removal}" changes the model after its rounds; shadows have none'
         if selected % every and selected != settings.federation.rounds:
             return (
                 f"the model is that of round {selected}, and shadows keep every {every}th: run with output.keep-every "

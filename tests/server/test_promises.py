@@ -13,7 +13,7 @@ from fedrobust.runs.promised import headline, rows_of, told
 from fedrobust.study import Study
 from server.callbacks import FinishedRound, PrivacySpent
 from server.image_promises import ImagePromises
-from server.promises import check_promises, privacy_record
+from server.promises import check_absent, check_promises, privacy_record
 
 UNIFORM = "mean(weighting='uniform')"
 
@@ -25,7 +25,7 @@ class Grid(SimulatedGrid):
         pass
 
 
-def parts(parameters=100, policy="none", images=(), grid=None, here=None, **settings):
+def parts(parameters=100, policy="none", images=(), grid=None, **settings):
     experiment = Experiment.of(data__samples=200, **settings)
     study = Study(experiment)
     layout = Layout((Entry("kernel", (parameters,), "trainable"),))
@@ -36,7 +36,6 @@ def parts(parameters=100, policy="none", images=(), grid=None, here=None, **sett
         batchnorm_policy=policy,
         image_promises=promises,
         grid=grid or Grid(),
-        registry=SimpleNamespace(client_ids=range(experiment.federation.clients if here is None else here)),
     )
 
 
@@ -129,6 +128,7 @@ def test_sites_that_are_not_connected_break_what_is_accounted(mechanism, setting
         "privacy__force": True,
         **settings,
     }
-    check_promises(parts(**given))
+    study = parts(**given).study
+    check_absent(study.promise, study.experiment.federation, 10)
     with pytest.raises(ConfigError, match=rf"with 4 of 10 clients connected: .*{message}.*clients = 4"):
-        check_promises(parts(here=4, **given))
+        check_absent(study.promise, study.experiment.federation, 4)
