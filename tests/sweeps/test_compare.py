@@ -9,7 +9,7 @@ from pandas import isnull
 
 from fedrobust.config import Experiment
 from fedrobust.sweeps.compare import Compared, compare, fixed_apart
-from fedrobust.sweeps.results import Row
+from fedrobust.sweeps.row import Row
 from fedrobust.terminal.sweep import comparison
 
 
