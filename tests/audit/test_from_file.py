@@ -173,6 +173,7 @@ def test_a_split_is_described_with_what_others_report_on():
         "labels": ["dark", "bright"],
         "disease": [1],
         "official": None,
+        "of": 60,
     }
     images, labels, about = images_module.chosen_split(data, "validation", 4)
     assert (len(images), labels.tolist(), about["split"]) == (4, [0, 1, 0, 1], "validation")
@@ -449,11 +450,13 @@ def test_a_table_has_a_row_for_every_attack_at_every_epsilon(tmp_path):
     _, digest, notes = opened_module.opened_with_digest(shade, dataset(), "native", name="mine")
     assert notes
     content = table.to_json()
+    about = images_module.chosen_split(dataset(), "test", 20)[2]
+    assert about.pop("of") == 60
     jsonschema.validate(content, json_schema(AttackTableRecord, "a table"))
     assert {key: content[key] for key in content if key not in ("clean", "attacked")} == {
         "schema": 2,
         "model": {"name": "mine", "digest": digest, "output": "logits"},
-        "data": {**images_module.chosen_split(dataset(), "test", 20)[2], "n": 20},
+        "data": {**about, "n": 20},
         "threat": {
             "norm": "linf",
             "epsilon": None,

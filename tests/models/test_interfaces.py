@@ -35,7 +35,10 @@ def test_texts_go_to_the_model_or_to_the_companion_before_the_equals_sign(texts,
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ({"student": "1"}, "head: 'student' is no companion; choose one of control, teacher, edge"),
+        (
+            {"student": "1"},
+            "head: 'student' is no companion; choose one of control, teacher, edge, surrogate",
+        ),
         ({"model": "0", "": "1"}, "head: given twice for the model"),
         (["0", "1"], "head: given twice for the model"),
         (["edge=0", "EDGE=1"], "head: given twice for edge"),

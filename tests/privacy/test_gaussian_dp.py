@@ -180,7 +180,7 @@ def test_a_client_sends_neither_statistics_nor_metrics_of_its_images():
         return after, {"num-examples": 5, "loss": 0.2, "accuracy": 1.0, "round": round, "seconds": 0.5}
 
     training = SimpleNamespace(seed=0)
-    training = type("T", (), {"seed": 0, "__call__": staticmethod(train)})()
+    training = type("T", (), {"seed": 0, "noise_seed": 0, "__call__": staticmethod(train)})()
     mechanism = GaussianDP(clip=1.0, noise_multiplier=0.0).within(COHORT)
     sent, metrics = Client(0, range(5), training, LAYOUT, postprocessors=(mechanism,)).train(CURRENT, 1, {})
     np.testing.assert_allclose(sent.weights.trainable - CURRENT.trainable, [0.6, 0.8, 0], atol=1e-6)

@@ -61,7 +61,7 @@ def client(attacker=None):
             "loss": 0.5
         }
 
-    train.seed = 0
+    train.seed = train.noise_seed = 0
     return Client(2, None, train, LAYOUT, postprocessors=(Clip(norm=1.0),), attacker=attacker)
 
 
