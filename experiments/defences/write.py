@@ -31,7 +31,8 @@ INTRODUCTION = """# Defences
 
 Written by `python experiments/defences/run.py` from the records of its runs. Balanced accuracy in percent: on all clean
 test images; on the audited ones, clean and under every attack of the audit (robust), and of the worst class under it.
-With one seed the brackets hold the 95 % interval over images, with more half the 95 % interval of the mean over seeds.
+With one seed the brackets hold the 95 % interval over images, with more half the 95 % interval of the mean over seeds,
+which of two seeds is 6.4 times their difference.
 "Gain" is robust less that of plain training of the same rounds and seed, "beside PGD" less that of PGD with three
 steps, "cost" the clean balanced accuracy that is lost against plain training; all paired by seed. "p" is that of the
 paired t test of the gain, with three seeds or more, after Holm's correction for the number of defences in the table.

@@ -9,6 +9,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from fedrobust.checks import check
+from fedrobust.config import ConfigError
 from fedrobust.cores import cores
 from fedrobust.data.dataset import NotHereError
 from fedrobust.report.completion import complete
@@ -72,12 +73,30 @@ def bench(
     folder = Path(out).expanduser()
     finished = finished_in(folder)
     here = [cell for cell in sweep.cells if id(cell) not in absent]
+    check_distinct(here)
     check_cells(sweep, [cell for cell in here if cell.hash not in finished])
     results = Results.create(folder)
     with RunFolder(results.folder).locked():
         if source:
             source.write(results.folder)
         return Bench(sweep, results, listeners, workers or cores(), whole, absent).run()
+
+
+def check_distinct(cells: Sequence[Cell]) -> None:
+    """Refuse two cells that are the same study: they would share a folder.
+
+    Raises:
+        ConfigError: two cells have one hash: they differ in settings of the engine, the output or the data's folder
+            alone, or in two ways to write the same value.
+    """
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        other = first.setdefault(cell.hash, cell)
+        if other is not cell:
+            raise ConfigError(
+                f"{other.label} and {cell.label} are the same study: engine, output and data.root are no part of a "
+                "result, and a default that is written out is the default; take one of the values out"
+            )
 
 
 class Bench:

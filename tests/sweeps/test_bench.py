@@ -15,10 +15,12 @@ import fedrobust
 from fedrobust.config import ConfigError
 from fedrobust.runs.round_log import LOG
 from fedrobust.runs.run import Run
+from fedrobust.sweeps.bench import check_distinct
 from fedrobust.sweeps.events import CellFinished, CellMissing, CellStarted, SweepStarted, WorkerReplaced
 from fedrobust.sweeps.page import render
 from fedrobust.sweeps.results import Results, SweepError
 from fedrobust.sweeps.row import Row
+from fedrobust.sweeps.sweep import Sweep
 
 FILE = """
 name = "small"
@@ -266,3 +268,12 @@ def test_a_cell_whose_data_cannot_be_had_is_told_and_the_others_are_run(tmp_path
     others = [row for row in rows if row not in asked and row.settings["data.name"] == "phantom"]
     assert [row.status for row in others] == ["not run"] * 3, "cells that were not asked for are no result"
     assert "could not be run here" in results.page.read_text()
+
+
+def test_two_cells_that_are_one_study_are_refused():
+    base = {"data.samples": 150, "federation.clients": 4}
+    for key, values in (("engine.workers", [1, 2]), ("training.optimizer", ["sgd", "sgd(momentum=0.9)"])):
+        sweep = Sweep.of("one", {**base, key: values})
+        with pytest.raises(ConfigError, match=r"are the same study: .* take one of the values out"):
+            check_distinct(sweep.cells)
+    check_distinct(Sweep.of("two", {**base, "seed": [0, 1]}).cells)
