@@ -126,7 +126,13 @@ class RunningAggregate(Protocol):
 
 @runtime_checkable
 class MatrixRule(Protocol):
-    """A rule on the updates of all clients at once. A frozen dataclass of settings."""
+    """A rule on the updates of all clients at once. A frozen dataclass of settings.
+
+    With a setting in clients it may have a method ``among(n, share)``, which returns the rule for a round of `n`
+    updates, the `share` of those asked for. With ``TO_SCALE = True`` it compares updates with the server's own or
+    asks the models that they lead to, and is refused with algorithms that divide updates by local steps; ``READS =
+    "statistics"`` or ``"head"`` names what clients have to send.
+    """
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:
         """Return the aggregate; ``np.asarray(updates)`` is the (n, d) float32 matrix of updates."""
