@@ -74,7 +74,8 @@ def attack_model(
         images: number of images of the split, stratified by class; 0 for all.
         seed: of all random numbers.
         input: the images that the model takes, such as "0..255", "-1..1", "mean=0.5, std=0.25", "0..1 bgr"; by itself
-            as its first layers show, else 0..1.
+            as its first layers show, else 0..1. Of the surrogate of a transfer attack: ["0..255", "surrogate=-1..1"];
+            without, it is that of the model.
         labels: the data's label of each of its outputs, in order, as "1, 0" or by name.
         head: name or number of the output, of a model with several.
         gradient: of a function: (images, vectors (n, classes)) to vector-Jacobian products in the shape of the images:
