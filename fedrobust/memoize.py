@@ -44,6 +44,12 @@ class Memoized(Generic[P, T]):
             self._results.setdefault(key, result)
             return self._used(key)
 
+    def forget(self, which: Callable[[T], bool]) -> None:
+        """Remove the stored results for which `which` is true."""
+        with self._lock:
+            for key in [key for key, result in self._results.items() if which(result)]:
+                del self._results[key]
+
     def _used(self, key: Hashable) -> T:
         self._results.move_to_end(key)
         while len(self._results) > self._keep:

@@ -5,6 +5,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.runs.environment import environment, occasion
 from fedrobust.runs.promised import told
 from fedrobust.runs.record import ModelRecord
+from fedrobust.study.file_digests import file_digests
 from server.parts import ServerParts
 from server.promises import privacy_record
 from server.recorder import Recorder, described
@@ -25,6 +26,7 @@ def note_beginning(recorder: Recorder, parts: ServerParts, classifier: Classifie
         tolerance=parts.tolerance,
         environment=environment(parts.workers) | occasion(),
         dataset=described(study.dataset),
+        file_digests=file_digests(study) or None,
         model=ModelRecord(
             name=model.name,
             network_digest=study.network_digest or None,

@@ -25,6 +25,7 @@ from fedrobust.runs.privacy_page import privacy_page
 from fedrobust.runs.record import ModelEvaluationRecord, RunRecord
 from fedrobust.runs.round_log import RoundLog
 from fedrobust.runtime import start_tensorflow
+from fedrobust.study.file_digests import file_digests
 from fedrobust.training.distillation_methods.contract import attacks_on_student
 from server.beginning import note_beginning
 from server.forecast import evaluation_threads
@@ -105,7 +106,9 @@ class Pipeline:
         """
         study = self.parts.study
         settings, now = self.experiment.to_dict(), self.record.environment
-        state = resumed_from(folder, settings, study.dataset, study.partition, now, study.network_digest)
+        state = resumed_from(
+            folder, settings, study.dataset, study.partition, now, study.network_digest, file_digests(study)
+        )
         before = RunRecord.read(state.result)
         log = RoundLog.continued(folder, state.log)
         for one in before.rounds:

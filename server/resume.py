@@ -13,6 +13,13 @@ from fedrobust.runs.events import StageStarted, emit
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import RunRecord
 
+FILES = {
+    "weights": "the file of model.weights",
+    "public": "the file of distillation.public",
+    "annotations": "the names of classes, the disease labels or the sites in the file of images",
+}
+"""What `file_digests` are of."""
+
 
 def resumed_from(
     folder: RunFolder,
@@ -21,6 +28,7 @@ def resumed_from(
     partition: Partition | Drawing,
     environment: Mapping[str, Any],
     network: str = "",
+    files: Mapping[str, str] | None = None,
 ) -> Checkpoint:
     """Return the state at which the run in `folder` stopped.
 
@@ -31,9 +39,10 @@ def resumed_from(
         partition: the partition of the images.
         environment: present versions of packages; differences from the run's are reported by an event.
         network: digest of the file that the network is in; empty if it is in none.
+        files: digests of the other files that the study reads, by what they are, see `file_digests`.
 
     Raises:
-        ConfigError: study, data, partition or the network's file differ from the run's.
+        ConfigError: study, data, partition or a file differ from the run's.
     """
     sweep(folder.path)
     checkpoint = Checkpoint.latest(folder)
@@ -56,6 +65,14 @@ def resumed_from(
             f"{folder.path}: the network's file has digest {network or 'none'}, the run was started on "
             f"{known or 'none'}: the file changed"
         )
+    # A run of before these digests were recorded has none.
+    for what, digest in (before.file_digests or {}).items():
+        present = (files or {}).get(what)
+        if present != digest:
+            raise ConfigError(
+                f"{folder.path}: {FILES[what]} changed: digest {present or 'none'}, the run was started on {digest}; "
+                "put the former back, or start a new run"
+            )
     if folder.read_table("partition.json").get("hash") != partition.hash:
         raise ConfigError(f"{folder.path}: partition.json is not the partition of this study")
     packages = ("tensorflow", "keras", "numpy")

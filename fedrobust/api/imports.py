@@ -200,5 +200,5 @@ def _expected(like: str | Path, root: str | Path) -> "Expected":
         file = read_hospital_file(resolve(like, root=root))
         return Expected(str(like), file.image_shape, file.annotations.label_names, file.problem.multilabel)
     settings = {"data__root": str(root)} if root else {}
-    dataset = Study.of(experiment(like, **settings)).dataset
+    dataset = Study.up_to_date(experiment(like, **settings)).dataset
     return Expected(str(like), dataset.image_shape, dataset.label_names, dataset.multilabel)

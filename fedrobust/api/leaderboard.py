@@ -120,7 +120,7 @@ def break_claim(
         # Keras is needed by models only.
         from fedrobust.leaderboard.images import break_by_images
 
-        study = Study.of(sweep_of(before, "none", base).cells[0].experiment)
+        study = Study.up_to_date(sweep_of(before, "none", base).cells[0].experiment)
         if study.dataset.digest != before.data:
             raise ClaimError(
                 f"{study.dataset.name}: not the data of the claim, whose digest is {before.data[:12]}"

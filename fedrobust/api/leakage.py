@@ -120,7 +120,7 @@ def study_of(run: Run, data_root: str | Path = "") -> Study:
         raise ConfigError(
             f"{run.path}: the run is not finished ({run.status}): fedrobust run --resume {run.path}"
         )
-    study = Study.of(run.experiment.changed(**({"data__root": str(data_root)} if data_root else {})))
+    study = Study.up_to_date(run.experiment.changed(**({"data__root": str(data_root)} if data_root else {})))
     if study.dataset.multilabel:
         raise ConfigError(
             f'data.name = "{run.experiment.data.name}" is multi-label: attacks on privacy take data with one class an '

@@ -190,7 +190,7 @@ def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
         dataset = load(data, root=data_root)
     else:
         settings = {"data__root": str(data_root)} if data_root else {}
-        dataset = Study.of(run.experiment.changed(**settings)).dataset
+        dataset = Study.up_to_date(run.experiment.changed(**settings)).dataset
     if dataset.multilabel:
         raise ConfigError(
             f'data = "{data or dataset.name}" is multi-label: audits, attacks and exports of files take data with one '

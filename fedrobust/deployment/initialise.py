@@ -67,7 +67,7 @@ def initialise(
     out = expanded(out)
     _check(sites, out, hosts, port, control_port)
     study = server_study(experiment, len(sites), evaluation)
-    dataset = Study.of(study).dataset
+    dataset = Study.up_to_date(study).dataset
     takes = Expected(study.name, dataset.image_shape, dataset.label_names, dataset.multilabel)
     authority, key = Authority.new(AUTHORITY_DAYS), new_key()
     certificate = server_certificate(authority, key.public_key(), list(hosts), days)

@@ -166,7 +166,7 @@ def _nodes(server: Server) -> Inspected:
 
 def _study(server: Server) -> Inspected:
     experiment = Experiment.load(server.study)
-    dataset = Study.of(experiment).dataset
+    dataset = Study.up_to_date(experiment).dataset
     if experiment.federation.clients != len(server.sites):
         raise DeploymentError(
             f"{server.study}: federation.clients = {experiment.federation.clients}; allowed: {len(server.sites)}, the "

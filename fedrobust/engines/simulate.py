@@ -125,7 +125,7 @@ def diagnose(experiment: Experiment, *listeners: Listener, client_app: str = CLI
 def carry(experiment: Experiment, *listeners: Listener, server_app: str, client_app: str) -> None:
     """Start the study's engine and run a ServerApp on it; see `simulate`."""
     # Faults of the data are reported before the seconds that TensorFlow takes to start.
-    study = Study.of(experiment)
+    study = Study.up_to_date(experiment)
     check_data(study)
     with listening(*listeners):
         emit(StageStarted("starting TensorFlow"))

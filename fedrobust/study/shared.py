@@ -26,6 +26,7 @@ from fedrobust.defences.contract import is_learned
 from fedrobust.memoize import memoize
 from fedrobust.models.network_file import is_network_file
 from fedrobust.runs.environment import environment
+from fedrobust.study.files import stamp, stamps_of_data
 
 if TYPE_CHECKING:
     from fedrobust.models.classifier import Classifier
@@ -42,7 +43,7 @@ def _source(data: Data, name: str, seed: int, base: Path | None) -> Hashable:
         if name.lower() == "phantom"
         else None
     )
-    return name, data.size, data.root, base, drawn
+    return name, data.size, data.root, base, drawn, stamps_of_data(name, data, base)
 
 
 @memoize(key=_source)
@@ -71,7 +72,7 @@ def loaded(data: Data, name: str, seed: int, base: Path | None) -> Dataset:
     )
 
 
-@memoize()
+@memoize(key=lambda files: tuple(map(stamp, files)))
 def hospitals(files: tuple[Path, ...]) -> Dataset:
     """Return the data set of several hospitals with a file each.
 
@@ -92,7 +93,9 @@ def _network(
     """Return the settings that a network depends on: of its weights, which are an argument, only the frozen ones."""
     # Frozen weights come from the file, if there is one; the seed draws the head, which is always trained.
     frozen = (
-        () if layers == "all" else (layers, model.weights, file, seed if model.weights == "random" else 0)
+        ()
+        if layers == "all"
+        else (layers, model.weights, file and stamp(file), seed if model.weights == "random" else 0)
     )
     return (
         model.name,
@@ -159,9 +162,9 @@ def built(
 def _started(
     model: Model, problem: Problem, seed: int, base: str, layers: str, file: Path | None
 ) -> Hashable:
-    """Return what a network and its initial weights depend on, with the time at which their file was changed."""
-    changed = file.stat().st_mtime_ns if file else 0
-    return _network(model, problem, seed, base, layers, file), model.weights, model.head, seed, file, changed
+    """Return what a network and its initial weights depend on, with the size of their file and its last change."""
+    start = model.weights, model.head, seed, file and stamp(file)
+    return _network(model, problem, seed, base, layers, file), start
 
 
 def _built(

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedrobust.config import ConfigError, Experiment, Training
-from fedrobust.config.resolve import (
-    partition_of,
-)
+from fedrobust.config.resolve import partition_of
 from fedrobust.config.sections import Model
 from fedrobust.data.dataset import Dataset, Split
 from fedrobust.data.held_out import without_sites
@@ -23,6 +21,7 @@ from fedrobust.models.layout import Part
 from fedrobust.models.network_file import pinned_parts
 from fedrobust.poisoning import AttackContext
 from fedrobust.randomness import Purpose, generator, sequence
+from fedrobust.study.files import Stamps, stamps_of
 from fedrobust.study.named_parts import NamedParts
 from fedrobust.study.private import private_update
 from fedrobust.study.shared import built, compiled, features, head_graph, hospitals, loaded, network
@@ -51,6 +50,7 @@ class Study(NamedParts):
     Attributes:
         experiment: the study's settings.
         received: image shape and number of classes as sent by the server; None: those of the study's data set.
+        stamps: of the files that it reads, when it was built.
 
     Example:
         >>> study = Study.of(Experiment.of(federation__clients=4, data__samples=50))
@@ -59,6 +59,19 @@ class Study(NamedParts):
     """
 
     received: Problem | None = None
+    stamps: Stamps = ()
+
+    @staticmethod
+    def up_to_date(experiment: Experiment) -> "Study":
+        """Return `of`, built anew if a file that it reads has changed since: for the start of a run or a command.
+
+        During a run `of` returns the study that the run began with.
+        """
+        study = Study.of(experiment)
+        if study.stamps != stamps_of(experiment):
+            _study.forget(lambda kept: kept.experiment == experiment)
+            study = Study.of(experiment)
+        return study
 
     @staticmethod
     def of(experiment: Experiment, received: Problem | None = None) -> "Study":
@@ -294,4 +307,4 @@ class Study(NamedParts):
 
 @memoize(keep=4)
 def _study(experiment: Experiment, received: Problem | None) -> Study:
-    return Study(experiment, received)
+    return Study(experiment, received, stamps_of(experiment))

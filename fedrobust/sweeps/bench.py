@@ -299,7 +299,7 @@ def missing(sweep: Sweep) -> dict[int, str]:
     reasons = {}
     for cell in sweep.cells:
         try:
-            _ = Study.of(cell.experiment).dataset
+            _ = Study.up_to_date(cell.experiment).dataset
         except NotHereError as error:
             reasons[id(cell)] = str(error)
     return reasons

@@ -10,6 +10,7 @@ from typing import Any
 from fedrobust.config import Experiment, default
 from fedrobust.config.old_keys import old_form
 from fedrobust.study import Study
+from fedrobust.study.file_digests import file_digests
 from fedrobust.sweeps.values import shown
 
 NOT_CONTENT = ("name", "engine", "output")
@@ -122,6 +123,8 @@ def content_of(experiment: Experiment) -> dict[str, Any]:
     values["data-digest"] = study.dataset.digest
     # Networks in files were added after the first results.
     values |= {"network-digest": study.network_digest} if study.network_digest else {}
+    files = file_digests(study)
+    values |= {"file-digests": files} if files else {}
     return values
 
 

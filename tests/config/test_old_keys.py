@@ -156,7 +156,9 @@ def test_the_old_form_is_read_as_the_same_study(study):
 def test_a_cell_keeps_the_name_that_earlier_versions_gave_it(monkeypatch):
     """The digest is over the tables as they were: the sorted JSON of all settings that a result depends on."""
     study = Experiment.of(**flat(WRITTEN))
-    dataset = SimpleNamespace(dataset=SimpleNamespace(digest="d"), network_digest="")
+    dataset = SimpleNamespace(
+        dataset=SimpleNamespace(digest="d"), network_digest="", experiment=study, base=None
+    )
     monkeypatch.setattr(sweeps, "Study", SimpleNamespace(of=lambda experiment: dataset))
     tables = {name: table for name, table in study.to_dict().items() if name not in sweeps.NOT_CONTENT}
     tables["data"] = {**tables["data"], **RECORDED["data"]}

@@ -57,6 +57,13 @@ class RunRecord:
     environment: Mapping[str, Any] = entry(
         "versions, processor, threads, date, command", default_factory=dict
     )
+    file_digests: Mapping[str, str] | None = entry(
+        "first digits of the SHA-256 of what else the study reads: ``weights``, the file of initial weights; "
+        "``public``, the images for distillation; ``annotations``, names of classes, disease and sites in an own file "
+        "of images; left out where there is nothing",
+        default=None,
+        left_out=True,
+    )
     dataset: DatasetRecord | None = entry("the images; null until they are loaded", default=None)
     model: ModelRecord | None = entry("the global model; null until it is built", default=None)
     heterogeneity: HeterogeneityRecord | None = entry(

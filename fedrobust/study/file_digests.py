@@ -1,0 +1,63 @@
+"""Digests of what a study reads from files beside its images and its network."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from fedrobust.data.dataset import Dataset
+from fedrobust.data.search_path import resolve
+from fedrobust.models.network_file import DIGITS, file_digest
+
+if TYPE_CHECKING:
+    from fedrobust.study.study import Study
+
+KEPT_NAMES = ("random", "imagenet", "file")
+"""Values of ``model.weights`` that are no file, or a published one that the name identifies."""
+
+
+def file_digests(study: "Study") -> dict[str, str]:
+    """Return the first digits of the SHA-256 of each file, by what it is; empty where a study reads none.
+
+    ``weights``: the weights file that ``model.weights`` names; ``public``: the file of ``distillation.public``;
+    ``annotations``: names of classes, disease and sites in an own file of images, which `Dataset.digest` does not
+    cover. They are part of the hash of a sweep's cell, and a resumed run must find the same.
+
+    Args:
+        study: of which.
+
+    Raises:
+        DataError: a file does not exist.
+
+    Example:
+        >>> from fedrobust.config import Experiment
+        >>> from fedrobust.study import Study
+        >>> file_digests(Study.of(Experiment.of(data__samples=50)))
+        {}
+    """
+    experiment, found = study.experiment, {}
+    data, distillation = experiment.data, experiment.distillation
+    if experiment.model.weights not in KEPT_NAMES:
+        found["weights"] = file_digest(resolve(experiment.model.weights, study.base, data.root))[:DIGITS]
+    if distillation.enabled and _is_file(distillation.public):
+        found["public"] = file_digest(resolve(distillation.public, study.base, data.root))[:DIGITS]
+    if data.clients or _is_file(data.name):
+        annotations = _annotations(study.dataset)
+        found |= {"annotations": annotations} if annotations else {}
+    return found
+
+
+def _is_file(name: str) -> bool:
+    return name.lower().endswith(".npz")
+
+
+def _annotations(dataset: Dataset) -> str:
+    """Return the digest of class names, disease and sites; empty where a file has none of them."""
+    sites = [
+        None if each is None else each.of_images.tolist()
+        for each in (dataset.sites, dataset.validation_sites, dataset.test_sites)
+    ]
+    named = dataset.label_names != tuple(map(str, range(len(dataset.label_names))))
+    if not (named or dataset.disease or any(sites)):
+        return ""
+    text = json.dumps([dataset.label_names, dataset.disease, sites], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
