@@ -92,11 +92,8 @@ def _network(
 ) -> Hashable:
     """Return the settings that a network depends on: of its weights, which are an argument, only the frozen ones."""
     # Frozen weights come from the file, if there is one; the seed draws the head, which is always trained.
-    frozen = (
-        ()
-        if layers == "all"
-        else (layers, model.weights, file and stamp(file), seed if model.weights == "random" else 0)
-    )
+    drawn = seed if model.weights == "random" else 0
+    frozen = () if layers == "all" else (layers, model.weights, file and stamp(file), drawn)
     return (
         model.name,
         model.image_size,

@@ -191,15 +191,8 @@ class Study(NamedParts):
         Raises:
             ModelError: the architecture, its weights or the image size do not fit.
         """
-        experiment = self.experiment
-        return built(
-            self.model,
-            self.problem,
-            self.weights_seed(),
-            experiment.base,
-            experiment.training.trained_layers,
-            self.weights_file,
-        )
+        base, layers = self.experiment.base, self.experiment.training.trained_layers
+        return built(self.model, self.problem, self.weights_seed(), base, layers, self.weights_file)
 
     def weights_seed(self, model: int = 0) -> int:
         """Return the seed of random weights; `model` distinguishes several models of a study (1: the student)."""
@@ -269,12 +262,10 @@ class Study(NamedParts):
         from fedrobust.study.group_training import GroupTraining
         from fedrobust.training.head_update import HeadUpdate
 
-        dataset, training = self.dataset, self.experiment.training.model_copy(update={"recipe": "plain"})
-        update = self.update_of(training)
+        update = self.update_of(self.experiment.training.model_copy(update={"recipe": "plain"}))
         assert isinstance(update, HeadUpdate)
-        return GroupTraining(
-            self.local_training, update, dataset.train, self.partition.shards.__getitem__, self.work
-        )
+        shard = self.partition.shards.__getitem__
+        return GroupTraining(self.local_training, update, self.dataset.train, shard, self.work)
 
     @part
     def features(self) -> "Features":
