@@ -1,7 +1,8 @@
 """The Flower ClientApp: every hospital of a study, simulated or real."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weigh
 from fedrobust.memoize import memoize
 from fedrobust.models.architecture import ModelError
 from fedrobust.models.recalibration import recalibration_of
+from fedrobust.own_modules import only
 from fedrobust.poisoning.memory import RECORD
 from fedrobust.privacy.sent import postprocessed
 from fedrobust.runtime import start_tensorflow
@@ -36,7 +38,38 @@ BESIDE = "algorithm"
 """The record of a message that holds the algorithm's arrays beside the weights."""
 
 
+def allowed_modules(node_config: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the modules that a study's dotted paths may import: those of ``own-modules``; None: all, in a simulation.
+
+    A node with images of its own gets the study from another machine.
+
+    Example:
+        >>> allowed_modules({"partition-id": 0}), allowed_modules({"data-path": "mine.npz"})
+        (None, ())
+        >>> allowed_modules({"data-path": "mine.npz", "own-modules": "my_recipes,my_models"})
+        ('my_recipes', 'my_models')
+    """
+    if "data-path" not in node_config:
+        return None
+    return tuple(name for name in str(node_config.get("own-modules", "")).split(",") if name)
+
+
+Handler = Callable[[Message, Context], Message]
+
+
+def within_limits(handler: Handler) -> Handler:
+    """Return a handler whose study imports the node's `allowed_modules` only."""
+
+    @wraps(handler)
+    def limited(message: Message, context: Context) -> Message:
+        with only(allowed_modules(context.node_config)):
+            return handler(message, context)
+
+    return limited
+
+
 @app.query()
+@within_limits
 def introduce(message: Message, context: Context) -> Message:
     """Reply with this node's client id, number of images and speed, after building all parts of training."""
     study = _study(message, context)
@@ -54,6 +87,7 @@ def introduce(message: Message, context: Context) -> Message:
 
 
 @app.train()
+@within_limits
 def train(message: Message, context: Context) -> Message:
     """Reply with the weights after one local update, and its metrics."""
     weights = weights_of(message.content.array_records["weights"])
@@ -89,6 +123,7 @@ def usable(new: State, old: State) -> State:
 
 
 @app.train("group")
+@within_limits
 def train_group(message: Message, context: Context) -> Message:
     """Reply with the weights of many honest simulated clients, one row each, and their metrics."""
     weights = weights_of(message.content.array_records["weights"])

@@ -10,9 +10,11 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import ModuleType
 from typing import Any, TypeVar
 
 from fedrobust.errors import FedrobustError, own_line
+from fedrobust.own_modules import refusal
 
 T = TypeVar("T")
 
@@ -133,10 +135,12 @@ def import_dotted(path: str) -> Any:
     """Import the object at `path`, written ``package.module:name``.
 
     Raises:
-        UnknownNameError: the module cannot be imported, or it has no such name; the message names the line of a
-            user's own module that failed.
+        UnknownNameError: the module cannot or may not be imported, or it has no such name; the message names the line
+            of a user's own module that failed.
     """
     module_name, _, name = path.partition(":")
+    if why := refusal(module_name):
+        raise UnknownNameError(f"{path!r}: {why}")
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever a user's own module does while it is imported
@@ -147,6 +151,10 @@ def import_dotted(path: str) -> Any:
             hint = did_you_mean(part, [known for known in vars(module) if not known.startswith("_")])
             raise UnknownNameError(f"{path!r}: module {module_name!r} has no {name!r}{hint}")
         found = getattr(found, part)
+        # What a module has imported, such as `os.system`, is not its own.
+        owner = found.__name__ if isinstance(found, ModuleType) else getattr(found, "__module__", module_name)
+        if why := refusal(owner or ""):
+            raise UnknownNameError(f"{path!r}: {why}")
     return found
 
 

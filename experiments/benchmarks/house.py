@@ -20,7 +20,7 @@ ROOTS = ("fedrobust", "server", "clients")
 FLOORS = (
     "errors epsilon atomic cache_root code_digest randomness memoize shares cores processor streams paths plain "
     "reasons bounds temporary vectors",
-    "lazy deferred registry spec client_lines availability runtime apps",
+    "own_modules lazy deferred registry spec client_lines availability runtime apps",
     "graphs",
     "data models defences",
     "training aggregation algorithms privacy removal",

@@ -7,11 +7,15 @@ from contextlib import contextmanager
 
 from fedrobust.config.messages import shown
 from fedrobust.errors import ConfigError, FedrobustError
+from fedrobust.own_modules import limited
 
 
 def make_importable(base: str) -> None:
-    """Add the study file's folder `base` and the current folder to the import path of dotted paths."""
-    for folder in (base, os.getcwd()):
+    """Add the study file's folder `base` and the current folder to the import path of dotted paths.
+
+    Not where these may import some modules only: `base` is a folder of another machine then.
+    """
+    for folder in () if limited() else (base, os.getcwd()):
         if folder and folder not in sys.path:
             sys.path.append(folder)
 

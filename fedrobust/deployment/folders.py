@@ -106,6 +106,7 @@ class Site:
         server: HOST:PORT.
         data: its images, an ``.npz`` file; a relative path begins in the folder.
         takes: image shape and classes of the study.
+        own_modules: modules that the study's dotted paths may import here.
     """
 
     folder: Path
@@ -115,6 +116,7 @@ class Site:
     server: str
     data: str
     takes: Expected
+    own_modules: tuple[str, ...] = ()
 
     @property
     def keys(self) -> Path:
@@ -182,6 +184,7 @@ class Site:
                 values.texts("label-names"),
                 values.switch("multilabel"),
             ),
+            values.texts("own-modules") if "own-modules" in values.held else (),
         )
 
     def to_toml(self) -> str:
@@ -193,13 +196,14 @@ class Site:
                 "client": self.client,
                 "server": self.server,
                 "data": self.data,
+                **({"own-modules": list(self.own_modules)} if self.own_modules else {}),
                 "image-shape": list(self.takes.image_shape),
                 "label-names": list(self.takes.label_names),
                 "multilabel": self.takes.multilabel,
             }
         )
         head = f'# The node of {self.name} in the federation "{self.federation}".\n'
-        data = "# This site's images, written by `fedrobust data import`. Change the path here; nothing else.\ndata ="
+        data = "# This site's images, written by `fedrobust data import`. Change the path here.\ndata ="
         takes = "# What the study takes, which the node compares with the file.\nimage-shape ="
         return head + text.replace("\ndata =", f"\n\n{data}").replace("\nimage-shape =", f"\n\n{takes}")
 

@@ -57,6 +57,7 @@ def start_node(site: Site) -> NoReturn:
         "fedrobust.deployment.supernode",
         *("--superlink", site.server, "--root-certificates", str(site.authority)),
         *("--key", str(site.key), "--partition", str(site.client), "--data", str(site.images)),
+        *(("--own-modules", *site.own_modules) if site.own_modules else ()),
     )
 
 

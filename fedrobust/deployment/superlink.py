@@ -38,6 +38,7 @@ from starlette.types import ASGIApp
 
 from fedrobust.deployment.account import AccountToken, read_token
 from fedrobust.deployment.certificates import check_validity, hosts_of, read_certificate, read_private_key
+from fedrobust.deployment.checked_objects import use_checked_objects
 from fedrobust.deployment.executor import executor, when_over
 from fedrobust.deployment.front_door import FrontDoor
 from fedrobust.deployment.handshake import telling
@@ -244,6 +245,7 @@ def run(options: argparse.Namespace) -> None:
             stack.enter_context(listening(LOCAL, options.control_port)),
         ]
         guard(fleet_handlers)
+        use_checked_objects()
         app = create_app(config, SuperLinkLifespan)
         admitted = stack.enter_context(temporary_folder("fedrobust-superlink-")) / "admitted.json"
         admitted.write_text(json.dumps(admit(app.state.linkstate_factory.state(), nodes)))
@@ -253,10 +255,8 @@ def run(options: argparse.Namespace) -> None:
             executor("serverapp", address, secret, keys.authority, {ADMITTED: str(admitted), SITES: names})
         )
         door = FrontDoor(app, options.control_port, {node.public: node.name for node in nodes})
-        print(  # noqa: T201
-            f"{len(nodes)} nodes are admitted at {options.host}:{options.port}; the account at {address}",
-            flush=True,
-        )
+        where = f"{options.host}:{options.port}; the account at {address}"
+        print(f"{len(nodes)} nodes are admitted at {where}", flush=True)  # noqa: T201
         if not serve(door, keys, sockets, process):
             raise CoordinatorError("the process that starts the server's app ended: see above; start again")
 

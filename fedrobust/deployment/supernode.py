@@ -45,6 +45,9 @@ def check(options: argparse.Namespace) -> None:
         raise NodeError(f"{options.key}: others than its owner may read it: chmod 600 {options.key}")
     if {"'", "\n"} & set(str(options.data.resolve())):
         raise NodeError(f"--data {options.data}: choose a path without apostrophes and line breaks")
+    strange = [name for name in options.own_modules if not all(map(str.isidentifier, name.split(".")))]
+    if strange:
+        raise NodeError(f"--own-modules {strange[0]}: name an installed module, such as my_recipes")
     if options.partition < 0:
         raise NodeError(f"--partition {options.partition}: give this node's client number, from 0")
 
@@ -58,8 +61,14 @@ def flower_options(options: argparse.Namespace, address: str, secret: str) -> li
         *("--host", host, "--port", port),
         # Flower does not start apps itself: the executor runs only the installed one.
         *("--isolation", "process", "--superexec-auth-secret-file", secret),
-        *("--node-config", f"partition-id={options.partition} data-path='{options.data.resolve()}'"),
+        *("--node-config", node_config(options)),
     ]
+
+
+def node_config(options: argparse.Namespace) -> str:
+    """Return what the node's app is told of it: its client number, its images, and modules that a study may import."""
+    own = f" own-modules='{','.join(options.own_modules)}'" if options.own_modules else ""
+    return f"partition-id={options.partition} data-path='{options.data.resolve()}'{own}"
 
 
 def readable(secret: bytes) -> str:
@@ -88,6 +97,13 @@ def main() -> None:
         "--partition", type=int, required=True, help="this node's client number in the study, from 0"
     )
     parser.add_argument("--data", type=Path, required=True, help="this hospital's images, .npz")
+    parser.add_argument(
+        "--own-modules",
+        nargs="+",
+        default=[],
+        metavar="MODULE",
+        help="modules installed here that the study's dotted paths may name (default: none)",
+    )
     options = parser.parse_args()
     try:
         check(options)

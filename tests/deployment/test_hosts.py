@@ -194,7 +194,9 @@ def test_a_key_that_was_removed_does_not_come_back(state, made):
 def node(folder, keys, **changes):
     (folder / "mine.npz").write_bytes(b"")
     given = {"root_certificates": keys / "ca.crt", "key": keys / "node-0", "data": folder / "mine.npz"}
-    return argparse.Namespace(**{"superlink": "127.0.0.1:8000", "partition": 0, **given, **changes})
+    return argparse.Namespace(
+        **{"superlink": "127.0.0.1:8000", "partition": 0, "own_modules": [], **given, **changes}
+    )
 
 
 def test_a_node_runs_apps_by_the_executor_alone(keys, tmp_path):
@@ -272,3 +274,13 @@ def test_two_clients_with_one_key_are_refused_by_name(tmp_path, made):
         (tmp_path / f"{name}.pub").write_bytes(line)
     with pytest.raises(KeyListError, match=r"b-1\.pub.*a-0\.pub"):
         read_node_keys(tmp_path)
+
+
+def test_a_node_is_told_the_modules_that_its_site_allows(tmp_path, keys):
+    given = supernode.flower_options(
+        node(tmp_path, keys, own_modules=["mine", "ours.recipes"]), "127.0.0.1:1", "f"
+    )
+    assert given[-1].endswith("own-modules='mine,ours.recipes'")
+    for strange in ("mine' partition-id=3", "a-b", "", "mine."):
+        with pytest.raises(supernode.NodeError, match="name an installed module"):
+            supernode.check(node(tmp_path, keys, own_modules=[strange]))

@@ -6,7 +6,13 @@ import pytest
 from flwr.app import ConfigRecord, RecordDict
 from flwr.app import Message as FlowerMessage
 from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse, PushMessagesRequest
-from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, Message, Metadata
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    Message,
+    Metadata,
+    ObjectTree,
+    PushObjectRequest,
+)
 from flwr.proto.node_pb2 import Node
 from flwr.server.superlink.linkstate import LinkStateFactory
 from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
@@ -16,24 +22,25 @@ from flwr.superlink.servicer.fleet import fleet_handlers
 from starlette.exceptions import HTTPException
 
 from fedrobust.deployment.own_messages import guard
+from fedrobust.engines.wire import GROWTH, SLACK_BYTES
 from fedrobust.flower.identity import server_identity
 
 MINE, OTHER = 2**63 + 1, 7
 
 
-def message(name="", sender=0):
-    return Message(metadata=Metadata(message_id=name, src_node_id=sender))
+def message(name="", sender=0, answers=""):
+    return Message(metadata=Metadata(message_id=name, src_node_id=sender, reply_to_message_id=answers))
 
 
 @pytest.fixture
 def handlers():
-    """Flower's handlers, which note what reaches them, behind the guard."""
+    """Flower's handlers, which note what reaches them, behind the guard; each node is handed a message of 1 MB."""
     taken = []
 
-    def note(what):
-        def handle(request, state):
+    def note(what, answer=None):
+        def handle(request, state, **options):
             taken.append(what)
-            return f"{what} done"
+            return answer or f"{what} done"
 
         return handle
 
@@ -41,40 +48,106 @@ def handlers():
         return PullMessagesResponse(messages_list=[message(f"of-{request.node.node_id}")])
 
     found = SimpleNamespace(
-        pull_messages=pull, push_messages=note("push"), confirm_message_received=note("confirm"), taken=taken
+        pull_messages=pull,
+        push_messages=note("push", SimpleNamespace(session_id="session")),
+        push_object=note("object", SimpleNamespace(stored=True)),
+        confirm_message_received=note("confirm"),
+        taken=taken,
     )
     guard(found)
+    for node in (MINE, OTHER):
+        found.pull_messages(request=PullMessagesRequest(node=Node(node_id=node)), state=None)
     return found
 
 
-def pushed(handlers, *senders, node=MINE):
+STATE = SimpleNamespace(object_store={"known"})
+"""What Flower keeps; the store has one object."""
+
+
+def pushed(handlers, *replies, node=MINE, trees=None):
+    trees = [reply.metadata.message_id for reply in replies] if trees is None else trees
     request = PushMessagesRequest(
-        node=Node(node_id=node), messages_list=[message(sender=each) for each in senders]
+        node=Node(node_id=node),
+        messages_list=replies,
+        message_object_trees=[ObjectTree(object_id=name) for name in trees],
     )
-    return handlers.push_messages(request=request, state=None)
+    return handlers.push_messages(request=request, state=STATE)
+
+
+def sent(handlers, size, node=MINE, session="session"):
+    request = PushObjectRequest(node=Node(node_id=node), session_id=session, object_content=bytes(size))
+    return handlers.push_object(request=request, state=STATE)
+
+
+class Store(dict):
+    """A store whose messages have one object."""
+
+    def get_object_tree(self, name):
+        return ObjectTree(object_id=name)
 
 
 def confirmed(handlers, name, node=MINE):
     request = ConfirmMessageReceivedRequest(node=Node(node_id=node), message_object_id=name)
-    return handlers.confirm_message_received(request=request, state=None)
+    store = Store({f"of-{MINE}": bytes(2**20)})
+    return handlers.confirm_message_received(request=request, state=STATE, store=store)
 
 
-def test_a_reply_of_its_own_is_taken(handlers):
-    assert pushed(handlers, MINE) == "push done"
-    assert pushed(handlers) == "push done", "Flower says what it makes of none"
+REPLY = message("reply", MINE, f"of-{MINE}")
+
+
+def test_a_reply_of_its_own_is_taken_and_taken_again(handlers):
+    assert pushed(handlers, REPLY).session_id == "session"
+    assert pushed(handlers, REPLY).session_id == "session", "after a lost connection"
+    assert pushed(handlers).session_id == "session", "Flower says what it makes of none"
 
 
 @pytest.mark.parametrize("senders", [(OTHER,), (MINE, OTHER), (0,)])
 def test_a_reply_in_another_nodes_name_reaches_nobody(handlers, senders):
     with pytest.raises(HTTPException, match="in the name of another node") as refused:
-        pushed(handlers, *senders)
+        pushed(handlers, *(message("reply", sender, f"of-{MINE}") for sender in senders))
     assert refused.value.status_code == 403
     assert handlers.taken == []
 
 
+@pytest.mark.parametrize(
+    ("replies", "trees", "why"),
+    [
+        ([message("reply", MINE, f"of-{OTHER}")], None, "answers a message that it was not sent"),
+        ([message("reply", MINE)], None, "answers a message that it was not sent"),
+        ([REPLY], [f"of-{OTHER}"], "the objects are not those of its reply"),
+        ([message("known", MINE, f"of-{MINE}")], None, "its reply has the id of another object"),
+        ([REPLY, REPLY], None, "several replies at once"),
+        ([REPLY], ["reply", "known"], "several replies at once"),
+        ([REPLY], [], "or no objects"),
+    ],
+)
+def test_a_node_announces_the_objects_of_its_own_reply_only(handlers, replies, trees, why):
+    with pytest.raises(HTTPException, match=why):
+        pushed(handlers, *replies, trees=trees)
+    assert handlers.taken == []
+
+
+def test_a_message_has_one_reply_whose_objects_have_a_bounded_number_of_bytes(handlers):
+    confirmed(handlers, f"of-{MINE}")
+    pushed(handlers, REPLY)
+    with pytest.raises(HTTPException, match="a second reply to a message"):
+        pushed(handlers, message("another", MINE, f"of-{MINE}"))
+    allowed = GROWTH * 2**20 + SLACK_BYTES
+    sent(handlers, allowed - 10)
+    pushed(handlers, REPLY)
+    with pytest.raises(HTTPException, match="more bytes than one may have"):
+        sent(handlers, 11)
+    sent(handlers, 10)
+
+
+@pytest.mark.parametrize("other", [{"node": OTHER}, {"session": "unknown"}, {"session": ""}])
+def test_a_node_sends_objects_of_its_own_reply_only(handlers, other):
+    pushed(handlers, REPLY)
+    with pytest.raises(HTTPException, match="an object of no reply of its own"):
+        sent(handlers, 1, **other)
+
+
 def test_a_message_is_confirmed_once_and_by_the_node_that_it_was_handed_to(handlers):
-    for node in (MINE, OTHER):
-        handlers.pull_messages(request=PullMessagesRequest(node=Node(node_id=node)), state=None)
     for name in (f"of-{OTHER}", "of-nobody"):
         with pytest.raises(HTTPException, match="was not sent"):
             confirmed(handlers, name)
@@ -88,12 +161,16 @@ def test_a_message_is_confirmed_once_and_by_the_node_that_it_was_handed_to(handl
 def test_flower_has_the_handlers_that_are_guarded_and_calls_them_by_these_names(handlers):
     from inspect import signature
 
-    for name in ("pull_messages", "push_messages", "confirm_message_received"):
+    for name in ("pull_messages", "push_messages", "push_object", "confirm_message_received"):
         assert "request" in signature(getattr(fleet_handlers, name)).parameters
     with pytest.raises(RuntimeError, match="this Flower is not the one"):
         guard(
             SimpleNamespace(
-                __name__="other", pull_messages=len, push_messages=len, confirm_message_received=0
+                __name__="other",
+                pull_messages=len,
+                push_messages=len,
+                push_object=len,
+                confirm_message_received=0,
             )
         )
 
