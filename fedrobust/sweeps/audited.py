@@ -60,13 +60,13 @@ class AuditedTable:
     Attributes:
         where: the swept values of data and poisoning, as text.
         control: name of the combination that the others are compared with; "" if there is none.
-        chance: balanced accuracy of a constant classifier.
+        chance: balanced accuracy of a constant classifier; None if no cell has it.
         combinations: all of them.
     """
 
     where: str
     control: str
-    chance: float
+    chance: float | None
     combinations: tuple[Audited, ...]
 
 
@@ -174,7 +174,7 @@ def _table(where: str, rows: Sequence[Row], keys: Sequence[str]) -> AuditedTable
         for key, group in groups.items()
     ]
     combinations.sort(key=lambda one: (-fmean(one.robust), -fmean(one.clean)))
-    chance = next((row.figures["chance"] for row in rows if "chance" in row.figures), 0.5)
+    chance = next((row.figures["chance"] for row in rows if "chance" in row.figures), None)
     return AuditedTable(where, names.get(control, ""), chance, tuple(combinations))
 
 

@@ -10,6 +10,7 @@ from fedrobust.runs.record import (
     DefenceRecord,
     DurabilityRecord,
     EvaluationRecord,
+    MetricsRecord,
     ModelEvaluationRecord,
     RemovalRecord,
     RoundRecord,
@@ -36,7 +37,7 @@ def final_figures(run: RunRecord) -> dict[str, float]:
         whose model is worse or better than their local one; ``worst-hospital balanced_accuracy``, ``worst-hospital
         robust accuracy`` (under the attack that costs most, at the largest epsilon) and ``hospital gap``;
         ``unseen auc`` etc., means over the sites that were held out;
-        ``chance`` (of balanced accuracy), ``fgsm 4/255 accuracy`` etc., ``attack-success`` and
+        ``chance`` (balanced accuracy of a constant classifier), ``fgsm 4/255 accuracy`` etc., ``attack-success`` and
         ``attack-success without trigger``; means over rounds of
         ``true-positive-rate`` and ``malicious-influence`` (attacked rounds), ``false-positive-rate`` and
         ``rare-false-positive-rate``; ``rule-seconds`` and ``rule-bytes`` per round; ``seconds`` of the run;
@@ -53,7 +54,6 @@ def final_figures(run: RunRecord) -> dict[str, float]:
     evaluation = run.model_evaluation or (run.rounds[-1] if run.rounds else ModelEvaluationRecord())
     defended = [one.defence for one in run.rounds if one.defence]
     invalid = sum(not each.valid for each in defended)
-    classes = len(run.dataset.labels) if run.dataset else 0
     return {
         **evaluation_figures(evaluation, evaluation.attack_success),
         **_known(
@@ -62,7 +62,7 @@ def final_figures(run: RunRecord) -> dict[str, float]:
                 **({f"central {name}": getattr(run.central, name) for name in SCORES} if run.central else {}),
                 **(_client_figures(run.clients) if run.clients else {}),
                 **_hospital_figures(run),
-                "chance": 1 / classes if classes else None,
+                "chance": _chance(run, evaluation.clean),
                 **_defence_figures(defended),
                 "refused": float(sum(one.clients.failed for one in run.rounds)),
                 "rounds-without-change": float(sum(bool(one.kept) for one in run.rounds)),
@@ -76,6 +76,20 @@ def final_figures(run: RunRecord) -> dict[str, float]:
             }
         ),
     }
+
+
+def _chance(run: RunRecord, clean: MetricsRecord | None) -> float | None:
+    """Return the balanced accuracy of a constant classifier: 0.5 of findings, else 1 / the classes of test images."""
+    if run.dataset and run.dataset.multilabel:
+        return 0.5
+    if clean and clean.chance:
+        return clean.chance
+    if run.dataset is None:
+        return None
+    # Records of early versions have no recalls, and some no counts either.
+    counts = run.dataset.counts.get("test") or (1,) * len(run.dataset.labels)
+    present = sum(number > 0 for number in counts)
+    return 1 / present if present else None
 
 
 def _audit_figures(card: CardRecord) -> dict[str, float | None]:

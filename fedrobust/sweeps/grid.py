@@ -20,6 +20,9 @@ from fedrobust.sweeps.rows import (
 from fedrobust.sweeps.spread import Spread, seeds_apart
 from fedrobust.sweeps.tile import Tile
 
+Good = Callable[[float, Sequence[Row]], float | None]
+"""Maps a mean and the cells it is of to 0 (bad) to 1 (good), None where it has no colour."""
+
 
 @dataclass(frozen=True)
 class Heatmap:
@@ -47,7 +50,7 @@ def grid_of(
     figure: str,
     title: str,
     note_: str,
-    good: Callable[[float], float] | None,
+    good: Good | None,
     *,
     worst: Callable[..., float] | None = None,
     text: Callable[[float], str] | None = None,
@@ -66,7 +69,7 @@ def grid_of(
         figure: name of the metric.
         title: of the heatmap.
         note_: explanation below the title.
-        good: maps the mean to 0 (bad) to 1 (good); None: no colours.
+        good: maps the mean and its cells to 0 (bad) to 1 (good); None: no colours.
         worst: `min` or `max` over the attacks of a seed, for a last row; None: no such row.
         text: formats the mean; None: as a percentage.
         note: makes the note below the mean, from a field's cells.
@@ -97,7 +100,7 @@ def grid_of(
         size = count_of(group, images)
         notes = (between, size, note(group) if note else "", *states)
         # A mean over part of the seeds has no colour.
-        colour = good(spread.mean) if good and not without else None
+        colour = good(spread.mean, group) if good and not without else None
         return Tile(write_(spread.mean), tuple(filter(None, notes)), colour)
 
     def among(cells: Sequence[Row], name: str, defence: str) -> list[Row]:
@@ -135,7 +138,7 @@ def worst_tile(
     figure: str,
     worst: Callable[..., float],
     write_: Callable[[float], str],
-    good: Callable[[float], float] | None,
+    good: Good | None,
     images: str = "images",
 ) -> Tile:
     """Return the mean over seeds of each seed's worst attack; a bound if cells lack results.
@@ -148,7 +151,7 @@ def worst_tile(
         figure: name of the metric, a share.
         worst: `min` or `max`.
         write_: formats the mean.
-        good: maps the mean to 0 (bad) to 1 (good).
+        good: maps the mean and its cells to 0 (bad) to 1 (good).
         images: the metric with the number of images of this share.
     """
     seeds: dict[Any, list[float]] = {row.settings.get(SEED): [] for row in (*present, *without)}
@@ -172,4 +175,4 @@ def worst_tile(
     assert spread is not None
     count = f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed"
     notes = tuple(filter(None, (seeds_apart(spread, values), ", ".join(filter(None, (size, count))))))
-    return Tile(write_(mean), notes, good(mean) if good else None)
+    return Tile(write_(mean), notes, good(mean, present) if good else None)

@@ -9,7 +9,7 @@ from fedrobust.sweeps.figures import strongest_epsilon
 from fedrobust.sweeps.grid import Heatmap, grid_of
 from fedrobust.sweeps.notes import apart, mean_note, outlasted, rejected
 from fedrobust.sweeps.row import Row
-from fedrobust.sweeps.rows import POISONING, SEED, attack_of, defence_of, numbered
+from fedrobust.sweeps.rows import POISONING, SEED, attack_of, defence_of, measured, numbered
 from fedrobust.sweeps.values import shown
 
 DEFENCE = ("federation.pre-aggregators", "federation.aggregator", "federation.server-optimizer")
@@ -60,32 +60,27 @@ def heatmaps(
     """
     grid = partial(grid_of, reasons=reasons or {}, line_of=line_of)
     names = list(dict.fromkeys(name for row in rows for name in row.figures))
-    chance = max((row.figures.get("chance", 0.5) for row in rows), default=0.5)
-    majority = max((row.figures.get("majority_rate", 0.0) for row in rows), default=0.0)
-
-    def above(floor: float) -> Callable[[float], float]:
-        return lambda value: (value - floor) / (1 - floor)
-
     yield from grid(
         rows,
         "balanced_accuracy",
         "Balanced accuracy",
-        f"Of the final model on clean test images; a constant classifier scores {chance:.1%}. Harm: points lost "
-        "against the same study without the attack. Cost: points that the rule loses without an attack, against the "
-        "mean. Worst: the worst attack of each seed, a bound where cells have no result.",
-        above(chance),
+        f"Of the final model on clean test images{constant(rows, 'chance', '; a')}. Harm: points lost against the same "
+        "study without the attack. Cost: points that the rule loses without an attack, against the mean. Worst: the "
+        "worst attack of each seed, a bound where cells have no result.",
+        above_chance,
         worst=min,
         note=apart,
     )
     epsilon = strongest_epsilon(names)
     if epsilon:
-        attack, size, _ = epsilon.split(" ")
+        attack, size, _ = epsilon.rsplit(" ", 2)
+        majority = constant(rows, "majority_rate", "A")
         yield from grid(
             rows,
             epsilon,
             f"Accuracy under {attack.upper()} at {size}",
-            f"A constant classifier scores {majority:.1%}, attacked or not: a figure near it is no robustness.",
-            lambda value: value,
+            f"{majority}, attacked or not: a figure near it is no robustness." if majority else "",
+            as_it_is,
             worst=min,
         )
     yield from grid(
@@ -93,7 +88,7 @@ def heatmaps(
         "attack-success",
         "Attack success",
         "Share of the targeted test images that are classified as the attacker wants.",
-        lambda value: 1 - value,
+        lambda value, _: 1 - value,
         worst=max,
         note=lambda group: mean_note(group, "attack-success without trigger", "without trigger"),
         images="attack-success images",
@@ -117,7 +112,7 @@ def heatmaps(
         "Malicious clients rejected",
         "Mean over the attacked rounds; below, honest clients rejected, and those of unusual class mixes. Rules that "
         "weight clients, or aggregate each coordinate, reject no client as a whole: they have no such figure (–).",
-        lambda value: value,
+        as_it_is,
         note=rejected,
         attacked=True,
         images="",
@@ -127,7 +122,7 @@ def heatmaps(
         "distance",
         "Distance to the honest mean",
         "Of the aggregated update, as a multiple of the honest mean's length; mean over rounds.",
-        lambda value: 1 / (1 + value),
+        lambda value, _: 1 / (1 + value),
         text=lambda value: f"{value:.2f}" if value < 100 else f"{value:.3g}",
         images="",
     )
@@ -141,3 +136,29 @@ def heatmaps(
         note=lambda group: mean_note(group, "rule-bytes", "", lambda value: f"{value / 1e6:.0f} MB"),
         images="",
     )
+
+
+def as_it_is(value: float, _: Sequence[Row]) -> float:
+    """Return a share of which more is better, as goodness."""
+    return value
+
+
+def above_chance(value: float, group: Sequence[Row]) -> float | None:
+    """Return where a balanced accuracy lies between a constant classifier's (0) and 1, on its own cells' test images.
+
+    None where these say nothing: no cell has the constant classifier's, or that is 1, as on images of one class.
+    """
+    floors = [row.figures["chance"] for row in group if "chance" in row.figures]
+    if not floors or max(floors) >= 1:
+        return None
+    floor = sum(floors) / len(floors)
+    return (value - floor) / (1 - floor)
+
+
+def constant(rows: Sequence[Row], figure: str, article: str) -> str:
+    """Return what a constant classifier scores, as text after `article`, a range over data sets; "" if not known."""
+    known = sorted(row.figures[figure] for row in rows if measured(row, figure))
+    if not known:
+        return ""
+    ends = dict.fromkeys(f"{value:.1%}" for value in (known[0], known[-1]))
+    return f"{article} constant classifier scores {' to '.join(ends)}"

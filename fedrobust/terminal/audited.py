@@ -11,7 +11,7 @@ from fedrobust.sweeps.row import Row
 
 NOTE = (
     "Balanced accuracy in percent: clean on all test images, robust under the worst attack on each audited image. "
-    "A constant classifier has {chance:.1f}.{control} * no other combination is as good in both and better in one."
+    "{constant}{control}* no other combination is as good in both and better in one."
 )
 
 
@@ -20,8 +20,10 @@ def audited_output(rows: Sequence[Row]) -> Iterator[Table | str]:
     for section in audited_sections(rows):
         yield _table(section)
         control = section.table.control
-        beside = f" Gain and cost are beside {control}, the control, with the same seed." if control else ""
-        yield NOTE.format(chance=100 * section.table.chance, control=beside)
+        beside = f"Gain and cost are beside {control}, the control, with the same seed. " if control else ""
+        chance = section.table.chance
+        constant = "" if chance is None else f"A constant classifier has {100 * chance:.1f}. "
+        yield NOTE.format(constant=constant, control=beside)
 
 
 def _table(section: AuditedSection) -> Table:

@@ -36,6 +36,21 @@ def test_figures_of_a_run_are_means_over_the_rounds_that_have_them():
     assert final_figures(RunRecord()) == {"refused": 0, "rounds-without-change": 0}
 
 
+def chance(task="multi-class", counts=(), **clean):
+    dataset = {"labels": ["a", "b", "c", "d"], "task": task, "counts": {"test": counts} if counts else {}}
+    model = {"clean": {"accuracy": 0.8, "balanced-accuracy": 0.7, **clean}}
+    return final_figures(RunRecord.read({"schema": 2, "dataset": dataset, "model-evaluation": model}))[
+        "chance"
+    ]
+
+
+def test_a_constant_classifier_is_right_for_one_of_the_classes_that_are_there():
+    assert chance() == 0.25, "the labels are all that is known"
+    assert chance(counts=(9, 0, 5, 0)) == 0.5
+    assert chance(counts=(9, 1, 5, 0), recall=[0.9, 0.5, 0.3, None]) == 1 / 3
+    assert chance("multi-label, binary-class", (9, 1, 5, 2)) == 0.5, "of each finding, half"
+
+
 def test_the_epsilon_of_a_heatmap():
     assert strongest_epsilon(["fgsm 8/255 accuracy", "fgsm 0.1 accuracy"]) == "fgsm 8/255 accuracy"
     assert strongest_epsilon(["fgsm 4/255 balanced_accuracy", "accuracy"]) is None

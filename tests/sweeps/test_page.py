@@ -35,7 +35,10 @@ def tiles(rows, title="Balanced accuracy"):
 
 def test_the_worst_attack_is_a_figure_where_every_cell_has_its_own():
     found = tiles(
-        [row("none", balanced_accuracy=0.9, images=156), row("alie", balanced_accuracy=0.6, images=156)]
+        [
+            row(name, balanced_accuracy=value, images=156, chance=0.5)
+            for name, value in (("none", 0.9), ("alie", 0.6))
+        ]
     )
     assert found["worst"].text == "60.0%"
     assert found["worst"].notes == ("n 156, 1 seed",)
@@ -143,3 +146,40 @@ def test_the_table_of_cells_shows_the_metrics_that_the_studies_name():
     assert '<th scope="col">brier</th>' in page
     assert "<td>0.125</td>" in page
     assert "brier" not in render([row("none", accuracy=0.8, brier=0.125)], "s")
+
+
+def test_a_cell_that_was_not_run_does_not_raise_a_constant_classifier():
+    rows = [
+        row("none", balanced_accuracy=0.125, chance=0.125),
+        row("alie", balanced_accuracy=1.0, chance=0.125),
+        row("sign-flip", status="not run"),
+    ]
+    assert "a constant classifier scores 12.5%." in heatmap(rows).note
+    found = tiles(rows)
+    assert (found["none"].good, found["alie"].good) == (0.0, 1.0)
+    assert "constant" not in heatmap([row("alie", balanced_accuracy=0.5)]).note, (
+        "what is not known is not told"
+    )
+
+
+def test_each_data_set_of_a_table_has_its_own_constant_classifier():
+    def on(name, majority, **figures):
+        one = row("none", **figures)
+        figures = {**one.figures, "majority_rate": majority}  # `row` would write a hyphen
+        return replace(one, settings={**one.settings, "data.name": name}, figures=figures)
+
+    fgsm = {"fgsm 4/255 accuracy": 0.3}
+    rows = [
+        on("blood", 0.2, balanced_accuracy=0.125, chance=0.125, **fgsm),
+        on("breast", 0.73, balanced_accuracy=0.5, chance=0.5, **fgsm),
+    ]
+    (facet,) = facets(rows)
+    balanced, robust = facet.heatmaps[:2]
+    assert [tiles[0].good for _, tiles in balanced.rows] == [0.0, 0.0]
+    assert "a constant classifier scores 12.5% to 50.0%." in balanced.note
+    assert robust.note.startswith("A constant classifier scores 20.0% to 73.0%, attacked or not")
+
+
+def test_one_class_of_test_images_has_no_colour():
+    (tile,) = (tiles[0] for _, tiles in heatmap([row("none", balanced_accuracy=0.9, chance=1.0)]).rows)
+    assert tile.good is None

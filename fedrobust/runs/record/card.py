@@ -49,7 +49,7 @@ class ClinicalRecord(MetricsRecord):
             return self.majority_rate
         if name == "auc":
             return None if self.auc is None else 0.5
-        return 1 / len(self.present) if self.present else None
+        return self.chance
 
 
 @record

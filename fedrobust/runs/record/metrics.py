@@ -136,6 +136,18 @@ class MetricsRecord:
         return tuple(label for label, value in enumerate(self.recall) if value is not None)
 
     @property
+    def chance(self) -> float | None:
+        """Balanced accuracy of a constant classifier; None where it is not known which classes there are.
+
+        Example:
+            >>> MetricsRecord(accuracy=0.5, recall=(1.0, 0.0, None)).chance
+            0.5
+        """
+        if self.multilabel:
+            return 0.5  # of each finding, one of sensitivity and specificity is 1 and the other 0
+        return 1 / len(self.present) if self.present else None
+
+    @property
     def one_class(self) -> bool:
         """Whether all images are of one class, so that AUC and balanced accuracy say nothing."""
         return not self.multilabel and len(self.recall) > 1 and len(self.present) == 1
