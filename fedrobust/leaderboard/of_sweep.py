@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedrobust.epsilon import epsilon_value
 from fedrobust.leaderboard.claim import ClaimedFigure, ClaimedModel, ClaimError, ClaimRecord, file_digest
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.controls import IGNORED, control_of, is_attacked, settings_of
+from fedrobust.sweeps.figures import attacked_accuracy
 from fedrobust.sweeps.results import Results, record_in
 from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import defence_of, is_oracle, status_of
@@ -145,9 +145,9 @@ def robust_of(rows: Iterable[Row], seeds: Sequence[int]) -> dict[str, ClaimedFig
     for seed in seeds:
         found: dict[float, list[float]] = {}
         for name, value in by_seed.get(seed, {}).items():
-            parts = name.split(" ")
-            if len(parts) == 3 and parts[2] == "accuracy" and parts[1][:1].isdigit():
-                found.setdefault(epsilon_value(parts[1]), []).append(value)
+            attacked = attacked_accuracy(name)
+            if attacked is not None:
+                found.setdefault(attacked[1], []).append(value)
         if not found:
             return {}
         values.append(min(found[max(found)]))

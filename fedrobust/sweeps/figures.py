@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from fedrobust.epsilon import epsilon_value
+from fedrobust.errors import ConfigError
 from fedrobust.runs.record import (
     AttackSuccessRecord,
     CardRecord,
@@ -240,6 +242,24 @@ def round_figures(one: RoundRecord) -> dict[str, float]:
     }
 
 
+def attacked_accuracy(name: str) -> tuple[str, float] | None:
+    """Return the attack and the epsilon of a metric that is an accuracy under attack; None if it is another metric.
+
+    Example:
+        >>> attacked_accuracy("pgd(steps=40, restarts=2) 8/255 accuracy") == ("pgd(steps=40, restarts=2)", 8 / 255)
+        True
+        >>> attacked_accuracy("clients global accuracy"), attacked_accuracy("fgsm 0.1 balanced_accuracy")
+        (None, None)
+    """
+    attack, _, rest = name.removesuffix(" accuracy").rpartition(" ")
+    if not attack or not name.endswith(" accuracy"):
+        return None
+    try:
+        return attack, epsilon_value(rest)
+    except ConfigError:  # other metrics end in the same word
+        return None
+
+
 def strongest_epsilon(names: Sequence[str]) -> str | None:
     """Return the name of the FGSM accuracy shown in a heatmap: with the largest epsilon up to 4/255, else the smallest.
 
@@ -247,12 +267,8 @@ def strongest_epsilon(names: Sequence[str]) -> str | None:
         >>> strongest_epsilon(["accuracy", "fgsm 0.005 accuracy", "fgsm 4/255 accuracy", "fgsm 8/255 accuracy"])
         'fgsm 4/255 accuracy'
     """
-    found = {}
-    for name in names:
-        parts = name.split(" ")
-        if len(parts) == 3 and parts[0] == "fgsm" and parts[2] == "accuracy":
-            above, _, below = parts[1].partition("/")
-            found[float(above) / float(below or 1)] = name
+    attacked = ((attacked_accuracy(name), name) for name in names)
+    found = {key[1]: name for key, name in attacked if key is not None and key[0] == "fgsm"}
     fitting = [epsilon for epsilon in found if epsilon <= 4 / 255 + 1e-9]
     if not found:
         return None

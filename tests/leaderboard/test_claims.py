@@ -17,7 +17,7 @@ from fedrobust.leaderboard.claim import (
     write_claim,
 )
 from fedrobust.leaderboard.merge import claim_files, merged, submitted
-from fedrobust.leaderboard.of_sweep import claims_of
+from fedrobust.leaderboard.of_sweep import claims_of, robust_of
 from fedrobust.leaderboard.page import boards, render, write
 from fedrobust.runs.codec import to_json
 from fedrobust.runs.record import json_schema
@@ -98,6 +98,16 @@ def test_the_worst_attack_is_that_of_each_seed(sweep, tmp_path):
     assert [one.seed for one in claim.models] == [0, 1]
     model = (tmp_path / "claims" / claim.models[0].file).resolve()
     assert file_digest(model) == claim.models[0].digest
+
+
+def test_an_attack_with_options_counts_in_the_robust_accuracy(tmp_path):
+    figures = {
+        "fgsm 8/255 accuracy": 0.6,
+        "pgd(steps=40, restarts=2) 8/255 accuracy": 0.05,
+        "pgd(steps=40, restarts=2) 4/255 accuracy": 0.01,
+        "clients global accuracy": 0.0,
+    }
+    assert robust_of([row(tmp_path, "none", 0, figures)], [0])["robust accuracy"].values == (0.05,)
 
 
 def test_doubts_are_flagged(sweep, tmp_path):

@@ -53,6 +53,10 @@ def test_a_constant_classifier_is_right_for_one_of_the_classes_that_are_there():
 
 def test_the_epsilon_of_a_heatmap():
     assert strongest_epsilon(["fgsm 8/255 accuracy", "fgsm 0.1 accuracy"]) == "fgsm 8/255 accuracy"
+    assert (
+        strongest_epsilon(["pgd(steps=40, restarts=2) 2/255 accuracy", "fgsm 9/255 accuracy"])
+        == "fgsm 9/255 accuracy"
+    )
     assert strongest_epsilon(["fgsm 4/255 balanced_accuracy", "accuracy"]) is None
 
 
