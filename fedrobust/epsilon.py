@@ -2,9 +2,13 @@
 
 import math
 import re
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import TypeVar
 
 from fedrobust.errors import ConfigError
+
+Of = TypeVar("Of")
 
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 _FORM = re.compile(rf"\s*(?P<above>{_NUMBER})\s*(?:/\s*(?P<below>{_NUMBER})\s*)?")
@@ -32,6 +36,16 @@ def epsilon_value(epsilon: float | str) -> float:
             f'{shortened(epsilon)}: an epsilon is a finite number or one fraction, such as "8/255"'
         )
     return number
+
+
+def ascending(curve: Mapping[str, Of]) -> list[tuple[str, Of]]:
+    """Return what a curve holds at each epsilon, the smallest first: a study may name them in any order.
+
+    Example:
+        >>> ascending({"0.005": "b", "8/255": "c", "0.5/255": "a"})
+        [('0.5/255', 'a'), ('0.005', 'b'), ('8/255', 'c')]
+    """
+    return sorted(curve.items(), key=lambda one: epsilon_value(one[0]))
 
 
 def _read(epsilon: object) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fedrobust.epsilon import epsilon_value
+from fedrobust.epsilon import ascending, epsilon_value
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.figures.drawings import bars, diagonal, dots, lines, matrix, number, share
 from fedrobust.figures.figure import Figure
@@ -46,7 +46,9 @@ def _rounds(run: RunRecord) -> Figure:
         for at, one in scored
         if one.clean and one.clean.score(name) is not None
     ]
-    last = {attack: list(curve)[-1] for _, one in scored for attack, curve in one.robust.items() if curve}
+    last = {
+        attack: ascending(curve)[-1][0] for _, one in scored for attack, curve in one.robust.items() if curve
+    }
     rows += [
         {
             "round": at,
@@ -69,23 +71,28 @@ def _epsilons(run: RunRecord) -> Iterator[Figure]:
         "global model": run.model_evaluation,
         "student": run.student,
     }
+    norm = str(run.section("evaluation").get("norm", "linf"))
+    # Only the largest change of a pixel can be told in grey levels.
+    field, title_of, scale = (
+        ("grey levels", "epsilon in grey levels", 255) if norm == "linf" else ("size", f"epsilon, {norm}", 1)
+    )
     for name, called in SCORES.items():
         rows = [
             {
                 "model": model,
                 "attack": attack,
                 "epsilon": epsilon,
-                "grey levels": 255 * epsilon_value(epsilon),
+                field: scale * epsilon_value(epsilon),
                 "series": f"{model}, {attack}",
                 **_score(metrics, name),
             }
             for model, found in models.items()
             if found and found.clean
             for attack, curve in found.robust.items()
-            for epsilon, metrics in [("0", found.clean), *curve.items()]
+            for epsilon, metrics in [("0", found.clean), *ascending(curve)]
             if metrics.score(name) is not None
         ]
-        x = number("grey levels", "epsilon in grey levels (square root)", type="sqrt")
+        x = number(field, f"{title_of} (square root)", type="sqrt")
         title = f"{run.name}: {called} under attack"
         yield Figure(f"epsilon-{name.replace('_', '-')}", title, rows, lines(rows, x, share("value", called)))
 

@@ -13,13 +13,15 @@ class Epsilon:
     Args:
         value: the size as a number.
         name: the size as written in the study: ``"0.005"`` or ``"8/255"``.
+        norm: how it is measured; only the largest change of a pixel ("linf") can be told in grey levels.
     """
 
     value: float
     name: str
+    norm: str = "linf"
 
     @classmethod
-    def read(cls, name: str) -> "Epsilon":
+    def read(cls, name: str, norm: str = "linf") -> "Epsilon":
         """Parse a decimal or a fraction.
 
         Raises:
@@ -36,9 +38,24 @@ class Epsilon:
             value = math.nan
         if not math.isfinite(value):
             raise ReportError(f"epsilon {name!r} is neither a decimal nor a fraction such as 0.5/255")
-        return cls(value, name)
+        return cls(value, name, norm)
 
     @property
     def grey(self) -> float:
         """The size in grey levels of an 8-bit image."""
         return self.value * 255
+
+    @property
+    def on_axis(self) -> float:
+        """Its place on an axis: grey levels, or the value where it is not the change of a pixel."""
+        return self.grey if self.norm == "linf" else self.value
+
+
+def in_words(norm: str) -> str:
+    """Return epsilon with its unit, as the title of an axis or a column.
+
+    Example:
+        >>> in_words("linf"), in_words("l2")
+        ('ε in grey levels', 'ε (l2)')
+    """
+    return "ε in grey levels" if norm == "linf" else f"ε ({norm})"

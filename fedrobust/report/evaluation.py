@@ -17,8 +17,8 @@ class Evaluation:
     attacked: Attacked
 
     @classmethod
-    def of(cls, record: EvaluationRecord | None) -> "Evaluation":
-        """Return the evaluation in a record; empty without one.
+    def of(cls, record: EvaluationRecord | None, norm: str) -> "Evaluation":
+        """Return the evaluation in a record, whose epsilons are of `norm`; empty without one.
 
         Raises:
             ReportError: an epsilon is not a number.
@@ -26,7 +26,7 @@ class Evaluation:
         if record is None:
             return cls(None, {})
         attacked = {
-            attack: dict(sorted((Epsilon.read(name), metrics) for name, metrics in curve.items()))
+            attack: dict(sorted((Epsilon.read(name, norm), metrics) for name, metrics in curve.items()))
             for attack, curve in record.robust.items()
         }
         return cls(record.clean, {attack: curve for attack, curve in attacked.items() if curve})

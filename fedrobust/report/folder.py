@@ -58,17 +58,17 @@ class Run:
     def rounds(self) -> tuple[Round, ...]:
         """The rounds, in order."""
         ordered = sorted(self.record.rounds, key=lambda one: one.round)
-        return tuple(Round(one, Evaluation.of(one)) for one in ordered)
+        return tuple(Round(one, Evaluation.of(one, self.norm)) for one in ordered)
 
     @cached_property
     def teacher(self) -> Evaluation:
         """The selected global model."""
-        return Evaluation.of(self.record.model_evaluation)
+        return Evaluation.of(self.record.model_evaluation, self.norm)
 
     @cached_property
     def student(self) -> Evaluation | None:
         """The distilled model, if there is one."""
-        return Evaluation.of(self.record.student) if self.record.student else None
+        return Evaluation.of(self.record.student, self.norm) if self.record.student else None
 
     @property
     def dataset(self) -> DatasetRecord:
@@ -79,6 +79,11 @@ class Run:
     def model(self) -> ModelRecord:
         """The global model; an empty record if the run did not build it."""
         return self.record.model or ModelRecord()
+
+    @property
+    def norm(self) -> str:
+        """How the size of a perturbation is measured."""
+        return str(self.record.section("evaluation").get("norm", "linf"))
 
     @property
     def failed(self) -> bool:

@@ -38,18 +38,18 @@ def png(image: NDArray[np.float32]) -> bytes:
 
 
 def difference(
-    clean: NDArray[np.float32], attacked: NDArray[np.float32], epsilon: float
+    clean: NDArray[np.float32], attacked: NDArray[np.float32], largest: float
 ) -> NDArray[np.float32]:
-    """Return an amplified perturbation: mid-grey is 0, black is -epsilon, white is +epsilon.
+    """Return an amplified perturbation: mid-grey is 0, black is -largest, white is +largest.
 
     Args:
         clean: (height, width, channels) in [0, 1].
         attacked: the same shape.
-        epsilon: the size of the perturbation; 0 gives mid-grey.
+        largest: the change that is black or white; 0 gives mid-grey.
     """
-    if epsilon <= 0:
+    if largest <= 0:
         return np.full_like(clean, 0.5)
-    return np.asarray(0.5 + (attacked - clean) / (2 * epsilon), np.float32)
+    return np.asarray(0.5 + (attacked - clean) / (2 * largest), np.float32)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -45,12 +45,14 @@ def interval(metric: str, bounds: Interval | None) -> str:
 
 
 def epsilon(size: Epsilon) -> str:
-    """Return an epsilon in both notations.
+    """Return an epsilon in both notations; in grey levels only where it is the change of a pixel.
 
     Example:
-        >>> epsilon(Epsilon.read("0.005")), epsilon(Epsilon.read("8/255"))
-        ('0.005 = 1.3/255', '8/255 = 0.0314')
+        >>> epsilon(Epsilon.read("0.005")), epsilon(Epsilon.read("8/255")), epsilon(Epsilon.read("0.5", "l2"))
+        ('0.005 = 1.3/255', '8/255 = 0.0314', '0.5')
     """
+    if size.norm != "linf" and "/" not in size.name:
+        return size.name
     return f"{size.name} = {size.value:.3g}" if "/" in size.name else f"{size.name} = {grey(size)}/255"
 
 

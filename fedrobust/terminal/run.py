@@ -15,6 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from fedrobust.epsilon import ascending
 from fedrobust.reasons import first_reason
 from fedrobust.runs.events import (
     AttackProgressed,
@@ -194,7 +195,7 @@ def round_line(one: RoundRecord, rounds: int) -> str:
     if one.clean:
         parts.append(scores(one.clean))
     for attack, curve in one.robust.items():
-        epsilon, metrics = list(curve.items())[-1]
+        epsilon, metrics = ascending(curve)[-1]
         parts.append(f"{attack} {epsilon}: {metrics.accuracy:.1%}")
     if not defence.valid:
         parts.append("invalid: the attack failed")

@@ -76,6 +76,23 @@ def found():
     return {one.name: one for one in figures_of_run(RUN, [[5, 1], [2, 4]])}
 
 
+def test_epsilons_are_drawn_in_order_of_size_and_l2_as_they_are():
+    curve = {"0.005": metrics(0.5), "1/255": metrics(0.6), "0.001": metrics(0.65)}
+    last = replace(a_round(2, 0.7), robust={"fgsm": curve})
+    evaluation = ModelEvaluationRecord(clean=metrics(0.7), robust={"fgsm": curve})
+    run = replace(RUN, rounds=(last,), model_evaluation=evaluation)
+    drawn = {one.name: one for one in figures_of_run(run)}
+    assert [row["epsilon"] for row in drawn["epsilon-accuracy"].rows] == ["0", "0.001", "1/255", "0.005"]
+    assert "accuracy under fgsm 0.005" in {row["series"] for row in drawn["rounds"].rows}
+    (figure,) = (
+        one
+        for one in figures_of_run(replace(run, experiment={"evaluation": {"norm": "l2"}}))
+        if one.name == "epsilon-accuracy"
+    )
+    assert "grey" not in str(figure)
+    assert [row["size"] for row in figure.rows] == [0.0, 0.001, 1 / 255, 0.005]
+
+
 def test_every_part_of_a_record_has_its_figure():
     assert list(found()) == [
         "rounds",

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,6 +16,7 @@ from fedrobust.report.errors import ReportError
 from fedrobust.report.folder import read
 from fedrobust.report.page import write
 from fedrobust.report.sections.clients import clients
+from fedrobust.report.sections.examples import examples as examples_of
 from fedrobust.report.sections.models import models
 from fedrobust.report.sections.poisoning import poisoning
 from tests.report.conftest import metrics
@@ -109,6 +111,32 @@ def test_the_images_carry_answer_confidence_and_whether_it_is_right(folder):
     assert heads[:2] == [("clean", "", ""), ("ε 0.001", "0.26 grey levels", "× 500")]
     slider = next(one for one in page.named("input") if one["type"] == "range")
     assert (slider["max"], slider["value"]) == ("3", "2"), "it begins where the first image turns wrong"
+
+
+def test_a_perturbation_of_another_norm_has_no_grey_levels(folder, result, examples):
+    result["experiment"]["evaluation"] = {"norm": "l2"}
+    moved = examples["images"].copy()
+    moved[:, 1, 3, 4] += 0.05  # one pixel takes most of it
+    run = folder(result, examples=examples | {"images": moved})
+    page = page_of(run)
+    assert "grey" not in page.text.lower()
+    drawn = json.dumps(page.figures["by-epsilon"])
+    assert "in grey" not in drawn
+    assert "0.26/255" not in drawn
+    assert "ε (l2)" in page.text
+    assert "†" not in page.text
+    assert {one["data-level"] for one in page.named("th") if "data-level" in one} == {""}
+    (_, (clean, small, *_)), *_ = examples_of(read(run))["rows"]
+    assert clean.change != small.change
+    levels = np.frombuffer(zlib.decompress(png_body(small.change)), np.uint8)
+    assert levels.max() == 255, "white is the largest change"
+    assert 0 < np.sum(levels == 255) < 5, "and no more than it is white"
+
+
+def png_body(uri):
+    data = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
+    start = data.index(b"IDAT") + 4
+    return data[start : data.index(b"IEND") - 8]
 
 
 def test_large_images_are_thinned_and_many_left_out(folder, result, examples):

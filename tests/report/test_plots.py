@@ -10,7 +10,7 @@ from fedrobust.runs.record import EvaluationRecord, HeterogeneityRecord, RoundRe
 
 
 def evaluation_of(content):
-    return Evaluation.of(read_record(EvaluationRecord, content))
+    return Evaluation.of(read_record(EvaluationRecord, content), "linf")
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_attacked_accuracy_by_round_is_shown_at_the_papers_and_the_largest_epsil
 
 
 def test_scores_by_epsilon_start_clean_and_stand_at_the_root_of_the_grey_level(run, result):
-    figure = plots.by_epsilon({"Global model": run.teacher, "Student": run.student}, classes=2)
+    figure = plots.by_epsilon({"Global model": run.teacher, "Student": run.student}, "linf")
     evaluations = {"Global model": result["model-evaluation"], "Student": result["student"]}
     for name, evaluation in evaluations.items():
         for metric in plots.NAMES:
@@ -66,17 +66,30 @@ def test_scores_by_epsilon_start_clean_and_stand_at_the_root_of_the_grey_level(r
 
 
 def test_each_score_has_its_own_constant_answer(run):
-    figure = plots.by_epsilon({"Global model": run.teacher}, classes=4)
+    figure = plots.by_epsilon({"Global model": run.teacher}, "linf")
     assert trace(figure, "always the largest class").y == (114 / 156,) * 2
-    assert trace(figure, "chance", "balanced_accuracy").y == (0.25,) * 2
+    assert trace(figure, "chance", "balanced_accuracy").y == (0.5,) * 2, (
+        "of the two classes that have a recall"
+    )
     assert trace(figure, "chance", "auc").y == (0.5,) * 2
+
+
+def test_epsilons_of_l2_are_drawn_as_they_are(folder, result):
+    result["experiment"]["evaluation"] = {"norm": "l2"}
+    run = read(folder(result))
+    figure = plots.by_epsilon({"Global model": run.teacher}, run.norm)
+    assert figure.layout.xaxis.title.text == "ε (l2), √ scale"
+    line = trace(figure, "Global model, FGSM")
+    assert line.x == pytest.approx([0, math.sqrt(0.001), math.sqrt(0.005), math.sqrt(8 / 255)])
+    assert "ε 0.005<br>" in line.customdata[2]
+    assert figure.layout.xaxis.ticktext[-2:] == ("0.01", "0.025")
 
 
 def test_epsilons_are_drawn_in_order_of_size(result):
     table = result["model-evaluation"]["robust"]["fgsm"]
     shuffled = {name: table[name] for name in ("8/255", "0.001", "0.005")}
     evaluation = evaluation_of({"clean": None, "robust": {"fgsm": shuffled}})
-    figure = plots.by_epsilon({"Global model": evaluation}, classes=2)
+    figure = plots.by_epsilon({"Global model": evaluation}, "linf")
     assert trace(figure, "Global model, FGSM").meta["epsilon"] == [0.001, 0.005, 8 / 255]
 
 
@@ -84,7 +97,7 @@ def test_without_an_auc_there_is_no_auc_line(result):
     evaluation = result["model-evaluation"]
     for one in (evaluation["clean"], *evaluation["robust"]["fgsm"].values()):
         one["auc"] = one["interval"]["auc"] = None
-    figure = plots.by_epsilon({"Global model": evaluation_of(evaluation)}, classes=2)
+    figure = plots.by_epsilon({"Global model": evaluation_of(evaluation)}, "linf")
     assert not any("FGSM" in one.name and one.meta["metric"] == "auc" for one in figure.data)
 
 

@@ -72,6 +72,9 @@ def test_a_round_is_one_line_with_the_majority_beside_the_accuracy():
         "round  3/10  9/10 clients  loss 0.500  accuracy 73.1% (majority 73.1%)  balanced 50.0%"
     )
     assert line.endswith("fgsm 0.005: 73.1%  1.2 s")
+    curve = {"8/255": {**CLEAN, "accuracy": 0.25}, "0.005": CLEAN}
+    line = round_line(RoundRecord.read({**RECORD, "robust": {"fgsm": curve}}), rounds=10)
+    assert line.endswith("fgsm 8/255: 25.0%  1.2 s"), "the largest epsilon, not the last that the study names"
     bare = {**RECORD, "clean": None, "robust": {}}
     assert round_line(RoundRecord.read(bare), rounds=10) == "round  3/10  9/10 clients  loss 0.500  1.2 s"
 

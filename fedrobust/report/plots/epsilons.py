@@ -2,11 +2,11 @@
 
 import html
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedrobust.report import wording
-from fedrobust.report.epsilon import Epsilon
+from fedrobust.report.epsilon import Epsilon, in_words
 from fedrobust.report.evaluation import Evaluation
 from fedrobust.report.plots.style import (
     BLUE,
@@ -23,21 +23,23 @@ from fedrobust.report.plots.style import (
 from fedrobust.runs.record import MetricsRecord
 
 TICKS = (0, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 255)
+TICKS_OF_VALUES = (0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, *TICKS[1:])
 MODEL_LOOKS = ((BLUE, "circle"), (VERMILLION, "square"), (GREEN, "diamond"))
 ATTACK_DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def by_epsilon(models: Mapping[str, Evaluation], classes: int) -> Any:
+def by_epsilon(models: Mapping[str, Evaluation], norm: str) -> Any:
     """Plot every model's scores against epsilon, one set of traces per score; those of accuracy are visible first.
 
-    The horizontal axis is the square root of the grey levels, which separates small perturbations. Every trace has its
+    The horizontal axis is the square root of epsilon, which separates small perturbations: of its grey levels where
+    the norm is linf, else of its value. Every trace has its
     score in ``meta.metric``, and every line its epsilons in ``meta.epsilon``.
 
     Args:
         models: name -> evaluation; the clean score is at epsilon 0.
-        classes: the number of classes, for the chance level of the balanced accuracy.
+        norm: of the epsilons.
     """
-    figure = blank_figure("ε in grey levels, √ scale")
+    figure = blank_figure(f"{in_words(norm)}, √ scale")
     largest = 0.0
     for metric in NAMES:
         for (name, evaluation), (colour, symbol) in zip(
@@ -49,7 +51,7 @@ def by_epsilon(models: Mapping[str, Evaluation], classes: int) -> Any:
                 points = _with_clean(evaluation.clean, table, metric)
                 if not points:
                     continue
-                x = [math.sqrt(size.grey) for size, _ in points]
+                x = [math.sqrt(size.on_axis) for size, _ in points]
                 largest = max(largest, *x)
                 group = f"{name}, {wording.attack_name(attack)}"
                 band(figure, x, [m.limits(metric) for _, m in points], colour, metric, group)
@@ -61,15 +63,16 @@ def by_epsilon(models: Mapping[str, Evaluation], classes: int) -> Any:
                 ]
                 line.hovertemplate = "%{customdata}<extra></extra>"
                 figure.add_trace(line)
-    rate = next((e.clean.majority_rate for e in models.values() if e.clean), None)
+    clean = next((e.clean for e in models.values() if e.clean), None)
+    rate, chance = (clean.majority_rate, clean.chance) if clean else (None, None)
     span = [0.0, largest]
     majority(figure, span, rate)
-    reference(figure, span, 1 / classes if classes else None, "chance", "balanced_accuracy")
+    reference(figure, span, chance, "chance", "balanced_accuracy")
     reference(figure, span, 0.5, "chance", "auc")
     for trace in figure.data:
         # `visible=False` also leaves the legend, so one toggle switches both.
         trace.visible = trace.meta["metric"] == "accuracy"
-    ticks = _ticks(largest)
+    ticks = _ticks(largest, TICKS if norm == "linf" else TICKS_OF_VALUES)
     figure.update_xaxes(
         tickvals=[math.sqrt(level) for level in ticks],
         ticktext=[f"{level:g}" for level in ticks],
@@ -87,10 +90,10 @@ def _with_clean(
     return [(size, metrics) for size, metrics in points if metrics.score(metric) is not None]
 
 
-def _ticks(largest: float) -> list[float]:
-    """Return grey levels to label, up to the square root `largest`, at readable distances on a phone."""
+def _ticks(largest: float, levels: Sequence[float]) -> list[float]:
+    """Return those of `levels` to label, up to the square root `largest`, at readable distances on a phone."""
     kept: list[float] = []
-    for level in reversed(TICKS):
+    for level in reversed(levels):
         root = math.sqrt(level)
         if root <= 1.02 * largest and (not kept or math.sqrt(kept[-1]) - root >= 0.09 * largest):
             kept.append(level)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedrobust.report import findings, wording
-from fedrobust.report.epsilon import Epsilon
+from fedrobust.report.epsilon import Epsilon, in_words
 from fedrobust.report.evaluation import Evaluation
 from fedrobust.report.folder import Run
 from fedrobust.report.sections.cells import right, score_cell, versus
@@ -25,7 +25,7 @@ def attacks(run: Run) -> dict[str, Any]:
     from fedrobust.report import plots
 
     named = list(dict.fromkeys(attack for evaluation in models.values() for attack in evaluation.attacked))
-    figure = plots.by_epsilon(models, 2 if run.dataset.multilabel else len(run.dataset.labels))
+    figure = plots.by_epsilon(models, run.norm)
     return {
         "figure": plots.rounded(figure.to_plotly_json()),
         "tables": [_attack_table(attack, models) for attack in named],
@@ -46,7 +46,7 @@ def _attack_note(attacks: Sequence[str], models: Mapping[str, Evaluation]) -> st
         notes.append(
             "FGSM is a single-step attack: images that withstand it may not withstand iterated attacks."
         )
-    if any(0 < size.value < HALF_A_GREY_LEVEL for size, _ in _all_metrics(models)):
+    if any(_below_half(size) for size, _ in _all_metrics(models)):
         notes.append("An 8-bit image cannot hold a perturbation below half a grey level (†).")
     if any(findings.versus_majority(one) == "level" for _, one in _all_metrics(models)):
         notes.append("“Level”: the interval of the accuracy contains the majority rate.")
@@ -66,17 +66,24 @@ def _all_metrics(models: Mapping[str, Evaluation]) -> list[tuple[Epsilon, Metric
 
 def _attack_table(attack: str, models: Mapping[str, Evaluation]) -> Table:
     measures = ("Accuracy", "Right", "Balanced", "AUC", "vs. majority")
-    head = [Cell("Grey levels")] + [Cell(measure) for measure in measures] * len(models)
     sizes = sorted({size for evaluation in models.values() for size in evaluation.attacked.get(attack, {})})
-    rows = [
-        (Cell("0"), [Cell("clean"), *_attack_cells([evaluation.clean for evaluation in models.values()])])
-    ]
+    norm = sizes[0].norm if sizes else "linf"
+    in_grey = norm == "linf"  # other norms than the largest change of a pixel have no grey levels
+    head = [Cell("Grey levels")] * in_grey + [Cell(measure) for measure in measures] * len(models)
+    clean = _attack_cells([evaluation.clean for evaluation in models.values()])
+    rows = [(Cell("0"), [Cell("clean"), *clean]) if in_grey else (Cell("0", "clean"), clean)]
     for size in sizes:
-        mark = "†" if 0 < size.value < HALF_A_GREY_LEVEL else ""
-        metrics = [evaluation.attacked.get(attack, {}).get(size) for evaluation in models.values()]
-        rows.append((Cell(size.name), [Cell(wording.grey(size) + mark), *_attack_cells(metrics)]))
-    groups = [("", 1)] + [(name, len(measures)) for name in models]
-    return Table("ε", head, rows, wording.attack_name(attack), groups)
+        cells = _attack_cells(
+            [evaluation.attacked.get(attack, {}).get(size) for evaluation in models.values()]
+        )
+        mark = "†" if _below_half(size) else ""
+        rows.append((Cell(size.name), [Cell(wording.grey(size) + mark)] * in_grey + cells))
+    groups = [("", 1)] * in_grey + [(name, len(measures)) for name in models]
+    return Table("ε" if in_grey else in_words(norm), head, rows, wording.attack_name(attack), groups)
+
+
+def _below_half(size: Epsilon) -> bool:
+    return size.norm == "linf" and 0 < size.value < HALF_A_GREY_LEVEL
 
 
 def _attack_cells(models: Sequence[MetricsRecord | None]) -> list[Cell]:

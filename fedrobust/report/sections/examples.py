@@ -18,13 +18,17 @@ SHOWN_EXAMPLES = 12
 LONGEST_SIDE = 64
 """Pixels of a picture's side; of larger images every second, third, ... pixel is shown."""
 
+LEGENDS = {"linf": "grey is none, black −ε, white +ε"}
+OTHER_LEGEND = "mid-tone is none, black and white are the largest change of each picture"
+"""What the shades of a picture of a perturbation mean."""
+
 MOST_CHARACTERS = 60_000
 """Of all pictures together, so that the page stays below 2 MB; the first image is shown in any case."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One size of the perturbation: its name, its grey levels, and how much its picture is amplified."""
+    """One size of the perturbation: its name, its grey levels if it has any, and how its picture is amplified."""
 
     name: str
     level: str
@@ -48,26 +52,30 @@ def examples(run: Run) -> dict[str, Any]:
         problem = run.problems.get("examples.npz")
         text = findings.missing(run, "no attacked images were kept")
         text = f"examples.npz cannot be read: {problem}" if problem else text
-        return {"columns": [], "rows": [], "missing": text, "more": "", "start": 0}
+        return {"columns": [], "rows": [], "missing": text, "more": "", "start": 0, "legend": ""}
     kept = run.examples
     rows = list(_rows(run, kept))
     return {
         "columns": [
-            _column(float(value), name) for value, name in zip(kept.epsilons, kept.names, strict=True)
+            _column(Epsilon(float(value), name, run.norm))
+            for value, name in zip(kept.epsilons, kept.names, strict=True)
         ],
         "rows": rows,
         "missing": "" if rows else "examples.npz holds no images.",
         "more": _more(len(rows), len(kept.labels), _step(kept)),
         "start": _first_broken(rows),
+        "legend": LEGENDS.get(run.norm, OTHER_LEGEND),
     }
 
 
-def _column(value: float, name: str) -> Column:
-    if value == 0:
+def _column(size: Epsilon) -> Column:
+    if size.value == 0:
         return Column("clean", "", "")
-    levels = wording.grey(Epsilon(value, name))
+    if size.norm != "linf":
+        return Column(f"ε {size.name}", "", "scaled to its largest")
+    levels = wording.grey(size)
     noun = "grey level" if levels == "1" else "grey levels"
-    return Column(f"ε {name}", f"{levels} {noun}", f"× {0.5 / value:.3g}")
+    return Column(f"ε {size.name}", f"{levels} {noun}", f"× {0.5 / size.value:.3g}")
 
 
 def _step(kept: ExampleImages) -> int:
@@ -111,7 +119,9 @@ def _example(run: Run, examples: ExampleImages, index: int) -> tuple[str, list[P
     for column, size in enumerate(examples.epsilons):
         answers = np.nan_to_num(examples.probabilities[index, column])
         answer, confidence = _answer(run, answers)
-        change = pictures.difference(images[0], images[column], float(size))
+        # Epsilon bounds the change of a pixel in linf alone: in other norms a single pixel would be all of it.
+        largest = float(size if run.norm == "linf" else np.abs(images[column] - images[0]).max())
+        change = pictures.difference(images[0], images[column], largest)
         row.append(
             Picture(
                 image=pictures.data_uri(images[column]),

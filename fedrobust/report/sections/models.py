@@ -93,7 +93,7 @@ def _columns(run: Run) -> list[Column]:
         columns.append(Column(Cell("Student", student.name), run.student, student.parameters))
         if student.control:
             name = Cell("Control", f"{student.name} trained on labels, same images and steps")
-            columns.append(Column(name, Evaluation.of(student.control), student.parameters))
+            columns.append(Column(name, Evaluation.of(student.control, run.norm), student.parameters))
     for file in run.record.export:
         name = Cell(file.format or "file", file.file)
         columns.append(Column(name, Evaluation(file.metrics, {}), file=file))
@@ -243,8 +243,8 @@ def _against_control(run: Run) -> str:
     student = run.record.student
     if student is None or student.control is None:
         return ""
-    control, found = Evaluation.of(student.control), ""
-    for attack, size, metrics in wording.headlines(Evaluation.of(student).attacked):
+    control, found = Evaluation.of(student.control, run.norm), ""
+    for attack, size, metrics in wording.headlines(Evaluation.of(student, run.norm).attacked):
         other = control.attacked.get(attack, {}).get(size)
         if other is not None:
             found += (
