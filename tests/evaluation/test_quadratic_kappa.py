@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from fedrobust.evaluation.matthews import matthews_interval
 from fedrobust.evaluation.metrics import measure
 from fedrobust.evaluation.scores import GRADED, QuadraticKappa
 from fedrobust.evaluation.scores.quadratic_kappa import kappa, kappa_interval
@@ -39,6 +40,25 @@ def test_its_interval_covers_the_true_value(draw):
         low, high = kappa_interval(draw.multinomial(400, table.ravel()).reshape(5, 5).astype(float))
         covered += low <= true <= high
     assert 0.92 < covered / 500 < 0.98
+
+
+def test_where_all_grades_are_right_its_limit_is_that_of_the_correlation():
+    for n in (2, 20, 200):
+        right = np.diag([n / 2, n / 2])
+        assert kappa_interval(right) == pytest.approx(matthews_interval(right)[0])
+    # The rarer a grade, the less an accuracy says.
+    assert kappa_interval(np.diag([95.0, 5]))[0] < kappa_interval(np.diag([50.0, 50]))[0]
+    assert kappa_interval(np.diag([1.0, 300]), 0.999) == (-1.0, 1.0)
+
+
+def test_its_interval_covers_where_samples_are_often_all_right(draw):
+    """A table of two grades with 5 % of errors; of samples of 40, one in eight has none."""
+    table = np.array([[0.475, 0.025], [0.025, 0.475]])
+    true, covered = kappa(table), 0
+    for _ in range(1000):
+        low, high = kappa_interval(draw.multinomial(40, table.ravel()).reshape(2, 2).astype(float))
+        covered += low <= true <= high
+    assert covered / 1000 >= 0.92
 
 
 @pytest.mark.parametrize("confusion", [np.diag([5.0, 5, 5]), np.array([[0.0, 9, 0], [0, 9, 0], [0, 9, 0]])])

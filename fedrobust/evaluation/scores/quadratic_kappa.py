@@ -71,7 +71,9 @@ def kappa_interval(confusion: NDArray[np.float64], confidence: float = 0.95) -> 
     """
     n, value = float(confusion.sum()), kappa(confusion)
     if value > 1 - 1e-9:
-        return wilson(n, n, confidence)[0], 1.0
+        # Independent grades of these frequencies agree in this share of images, and kappa counts what is beyond it.
+        by_chance = float((confusion.diagonal() / n) @ (confusion.diagonal() / n))
+        return max(1 - (1 - wilson(n, n, confidence)[0]) / (1 - by_chance), -1.0), 1.0
     shares, weights = confusion / n, squares(len(confusion))
     of_true, of_said = weights @ shares.sum(axis=0), shares.sum(axis=1) @ weights
     observed, expected = float((shares * weights).sum()), float(shares.sum(axis=1) @ of_true)
