@@ -8,7 +8,10 @@ from fedrobust.evaluation.intervals import wilson
 from fedrobust.evasion.models.protocol import Logits
 
 ONE_CLASS = 0.95
-"""Share of the most frequent prediction from which a classifier is called constant."""
+"""Share of the most frequent prediction from which a classifier is called constant, if it knows no other class."""
+
+UNSEEN = 1 - ONE_CLASS
+"""Recall up to which a class counts as not recognised."""
 
 FEWEST = 30
 FEWEST_OF_A_CLASS = 5
@@ -51,7 +54,8 @@ def signs_of_collapse(labels: np.ndarray, logits: Logits) -> list[str]:
     answers = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1])
     most, n = int(answers.max()), len(labels)
     signs = []
-    if most / n > ONE_CLASS:
+    # Where a disease is rare, nearly all answers of a good classifier are one class, too.
+    if most / n > ONE_CLASS and _highest_other_recall(labels, logits, int(answers.argmax())) <= UNSEEN:
         signs.append(f"class {int(answers.argmax())} is the answer to {share(most, n)}")
     accuracy, balanced, mcc = found["accuracy"], found["balanced accuracy"], found["mcc"]
     assert accuracy.interval is not None
@@ -69,6 +73,14 @@ def signs_of_collapse(labels: np.ndarray, logits: Logits) -> list[str]:
     if mcc.interval[0] <= 0:
         signs.append(f"Matthews' correlation {mcc.interval[0]:.2f} to {mcc.interval[1]:.2f} is not above 0")
     return signs
+
+
+def _highest_other_recall(labels: np.ndarray, logits: Logits, answer: int) -> float:
+    """Return the highest recall of the classes that are there, but `answer`; 0 if there are none."""
+    right = logits.argmax(axis=1) == labels
+    return max(
+        (float(right[labels == label].mean()) for label in set(labels.tolist()) - {answer}), default=0.0
+    )
 
 
 def serious(signs: list[str]) -> list[str]:

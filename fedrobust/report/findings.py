@@ -1,14 +1,10 @@
 """The findings of a run, in sentences."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fedrobust.report.epsilon import Epsilon
 from fedrobust.report.evaluation import Evaluation
 from fedrobust.report.folder import Run
 from fedrobust.report.wording import (
-    NONE,
-    THIN,
     attack_name,
     count,
     enumerate_words,
@@ -21,7 +17,6 @@ from fedrobust.runs.outcome import measured_after
 from fedrobust.runs.record import MetricsRecord
 
 JOINER = "\u2060"  # keeps a range on one line of running text
-COLLAPSED = 0.95
 
 
 def majority(run: Run) -> str | None:
@@ -123,37 +118,9 @@ def worst(run: Run) -> Worst | None:
     return Worst(f"{attack_name(attack)} at {size.name}", metrics, clean)
 
 
-def versus_majority(metrics: MetricsRecord) -> str:
-    """Return whether an accuracy's interval is "above" or "below" the majority rate, or contains it: "level"."""
-    bounds = metrics.interval.accuracy
-    if bounds is None or metrics.majority_rate is None:
-        return NONE
-    if bounds[0] > metrics.majority_rate:
-        return "above"
-    return "below" if bounds[1] < metrics.majority_rate else "level"
-
-
-def most_frequent(metrics: MetricsRecord) -> tuple[int, float] | None:
-    """Return the most frequent prediction, and its share."""
-    total = sum(metrics.predicted)
-    if not total:
-        return None
-    return metrics.predicted.index(max(metrics.predicted)), max(metrics.predicted) / total
-
-
-def warnings(run: Run) -> list[str]:
-    """Return warnings of models that are no better than a constant classifier, and of files that answer differently.
-
-    Two criteria, clean and under attack: one class is more than 95 % of the predictions, or the 95 % interval of the
-    accuracy contains the majority rate.
-    """
-    found: list[str] = []
-    for subject, evaluation in _subjects(run):
-        if evaluation.clean:
-            found += _clean_warning(run, subject, evaluation.clean)
-        for attack, table in evaluation.attacked.items():
-            found += _attacked_warnings(run, f"{subject} under {attack_name(attack)}", table)
-    return found + [one.alarm for one in run.record.export if one.alarm]
+def alarms(run: Run) -> list[str]:
+    """Return which exported files answer differently than the model that they are made from."""
+    return [one.alarm for one in run.record.export if one.alarm]
 
 
 FEW = 30
@@ -237,57 +204,6 @@ def joining(run: Run) -> str:
         f"{measured} measured: the federation makes {len(worst)} worse than training alone: {named}{more}. "
         f"{better}, {level}."
     )
-
-
-def _subjects(run: Run) -> Iterator[tuple[str, Evaluation]]:
-    yield f"The {run.global_name[0].lower()}{run.global_name[1:]}", run.global_model[0]
-    if run.student:
-        yield "The student", run.student
-    for file in run.record.export:
-        yield f"The {file.format} file", Evaluation(file.metrics, {})
-
-
-def _clean_warning(run: Run, subject: str, metrics: MetricsRecord) -> list[str]:
-    top = most_frequent(metrics)
-    if top and top[1] > COLLAPSED:
-        times, total = max(metrics.predicted), sum(metrics.predicted)
-        return [
-            f"{subject} predicts “{run.label(top[0])}” for {times:,} of {total:,} test images "
-            f"({percent(top[1])}): it is close to a constant classifier."
-        ]
-    if versus_majority(metrics) != "level":
-        return []
-    bounds = interval("accuracy", metrics.interval.accuracy)
-    return [
-        f"The accuracy of {subject[0].lower()}{subject[1:]}, {percent(metrics.accuracy)} ({bounds}), does not differ "
-        f"significantly from the {percent(metrics.majority_rate)} of a constant classifier."
-    ]
-
-
-def _attacked_warnings(run: Run, subject: str, table: Mapping[Epsilon, MetricsRecord]) -> list[str]:
-    constant: dict[int, list[str]] = {}
-    level: list[str] = []
-    for size, metrics in table.items():
-        top = most_frequent(metrics)
-        if top and top[1] > COLLAPSED:
-            constant.setdefault(top[0], []).append(size.name)
-        elif versus_majority(metrics) == "level":
-            level.append(size.name)
-    found = [
-        f"{subject} {_at(sizes, table)} predicts “{run.label(index)}” for more than 95{THIN}% of the images."
-        for index, sizes in constant.items()
-    ]
-    if level:
-        rate = next(iter(table.values())).majority_rate
-        found.append(
-            f"{subject} {_at(level, table)} does not differ significantly from the {percent(rate)} of a "
-            f"constant classifier."
-        )
-    return found
-
-
-def _at(sizes: Sequence[str], table: Mapping[Epsilon, MetricsRecord]) -> str:
-    return "at every ε" if 1 < len(sizes) == len(table) else f"at ε = {enumerate_words(sizes)}"
 
 
 def missing(run: Run, statement: str) -> str:

@@ -1,9 +1,10 @@
 import pytest
 
-from fedrobust.report import findings, wording
+from fedrobust.report import constant, findings, wording
 from fedrobust.report.epsilon import Epsilon
 from fedrobust.report.errors import ReportError
 from fedrobust.report.folder import read
+from fedrobust.report.sections.cells import versus
 from fedrobust.report.sections.models import models
 from fedrobust.runs.codec import read as read_record
 from fedrobust.runs.record import MetricsRecord
@@ -49,7 +50,7 @@ def score(correct, predicted, interval):
 def warnings_of(folder, result, clean, attacked):
     result |= {"student": None, "export": []}
     result["model-evaluation"] = {"clean": clean, "robust": {"fgsm": attacked}}
-    return [plain(one) for one in findings.warnings(read(folder(result)))]
+    return [plain(one) for one in constant.warnings(read(folder(result)))]
 
 
 def test_a_constant_model_is_called_one(folder, result):
@@ -92,7 +93,8 @@ def test_a_file_that_answers_otherwise_is_warned_about_and_another_one_named(fol
         },
     ]
     run = read(folder({**result, "export": files}))
-    assert findings.warnings(run)[-1] == "It changes 30 of 624."
+    assert findings.alarms(run) == ["It changes 30 of 624."]
+    assert "It changes 30 of 624." not in constant.warnings(run)
     rows = {name.text: [cell.text + cell.note for cell in cells] for name, cells in models(run)["table"].rows}
     assert [plain(each) for each in rows["Agreement"][-2:]] == ["95.2 %30 changed", "–1 changed"]
     assert rows["File to take"][-2:] == ["–", "take this"]
@@ -104,12 +106,31 @@ def test_a_good_model_is_not_warned_about(folder, result):
     assert warnings_of(folder, result, good, {"0.005": good}) == []
 
 
+def test_a_good_model_of_a_rare_disease_is_not_constant(folder, result):
+    rare = {"n": 600, "majority_rate": 0.98, "recall": [1.0, 1.0], "predicted": [12, 588]}
+    good = rare | {"correct": 600, "accuracy": 1.0, "interval": {"accuracy": [0.9936, 1.0]}}
+    assert warnings_of(folder, result, good, {"0.005": good}) == []
+    assert versus(read_record(MetricsRecord, good)).note == ""
+    blind = rare | {"recall": [0.0, 1.0], "predicted": [0, 600], "correct": 588, "accuracy": 0.98}
+    blind |= {"interval": {"accuracy": [0.965, 0.989]}}
+    assert "close to a constant" in warnings_of(folder, result, blind, {})[0]
+    assert versus(read_record(MetricsRecord, blind)).note == "one class"
+
+
+def test_images_of_one_class_cannot_tell_a_constant_model(folder, result):
+    alone = {"n": 100, "correct": 99, "accuracy": 0.99, "majority_rate": 1.0, "recall": [None, 0.99]}
+    alone |= {"predicted": [1, 99], "interval": {"accuracy": [0.946, 1.0]}}
+    assert warnings_of(folder, result, alone, {"0.005": alone}) == []
+    other = alone | {"correct": 1, "accuracy": 0.01, "recall": [None, 0.01], "predicted": [99, 1]}
+    assert "close to a constant" in warnings_of(folder, result, other, {})[0]
+
+
 @pytest.mark.parametrize(
     ("bounds", "words"),
     [([0.74, 0.9], "above"), ([0.70, 0.9], "level"), ([0.1, 0.7], "below"), (None, wording.NONE)],
 )
 def test_an_accuracy_is_held_against_the_majority(bounds, words):
-    assert findings.versus_majority(read_record(MetricsRecord, score(120, [50, 106], bounds))) == words
+    assert constant.versus_majority(read_record(MetricsRecord, score(120, [50, 106], bounds))) == words
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def enough_images(suite: AttackSuite) -> Finding:
 def collapse_clean(suite: AttackSuite) -> Finding:
     """The model is better than the constant classifier."""
     rule = (
-        "no class is over 95 % of the predictions; the intervals of balanced accuracy and Matthews' correlation lie "
-        "above those of a constant classifier"
+        "no class is over 95 % of the predictions with at most 5 % recall of all others; the intervals of balanced "
+        "accuracy and Matthews' correlation lie above those of a constant classifier"
     )
     if (
         skipped := without_images(suite, "collapsed classifier: clean images", rule, Weight.DEGENERATE)
@@ -63,8 +63,9 @@ def collapse_clean(suite: AttackSuite) -> Finding:
 def collapse_attacked(suite: AttackSuite) -> Finding:
     """Under the worst attack the model is better than the constant classifier."""
     rule = (
-        "under the worst case of all attacks: no class is over 95 % of the predictions; the intervals of accuracy "
-        "(where the clean one does, and two thirds of the lead are not kept), balanced accuracy and Matthews' "
+        "under the worst case of all attacks: no class is over 95 % of the predictions with at most 5 % recall of all "
+        "others; the intervals of accuracy (where the clean one does, and two thirds of the lead are not kept), "
+        "balanced accuracy and Matthews' "
         "correlation lie above those of a constant classifier"
     )
     if (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedrobust.report import card, findings, toml, wording
+from fedrobust.report import card, constant, findings, toml, wording
 from fedrobust.report.folder import Run
 from fedrobust.report.sections.attacks import attacks
 from fedrobust.report.sections.clients import clients
@@ -39,7 +39,8 @@ def sections(run: Run) -> dict[str, Any]:
         "sites": sites(run),
         "tolerance": described_in(record),
         "invalid": invalid_line(record),
-        "warnings": findings.warnings(run),
+        "warnings": constant.warnings(run),
+        "alarms": findings.alarms(run),
         "cautions": findings.cautions(run),
         "remarks": run.record.remarks,
         "tiles": tiles(run),

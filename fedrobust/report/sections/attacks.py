@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedrobust.report import findings, wording
+from fedrobust.report import constant, findings, wording
 from fedrobust.report.epsilon import Epsilon, in_words
 from fedrobust.report.evaluation import Evaluation
 from fedrobust.report.folder import Run
@@ -48,10 +48,13 @@ def _attack_note(attacks: Sequence[str], models: Mapping[str, Evaluation]) -> st
         )
     if any(_below_half(size) for size, _ in _all_metrics(models)):
         notes.append("An 8-bit image cannot hold a perturbation below half a grey level (†).")
-    if any(findings.versus_majority(one) == "level" for _, one in _all_metrics(models)):
+    if any(constant.versus_majority(one) == "level" for _, one in _all_metrics(models)):
         notes.append("“Level”: the interval of the accuracy contains the majority rate.")
     if any(versus(one).note for _, one in _all_metrics(models)):
-        notes.append("“One class”: more than 95\u202f% of the predictions are one class.")
+        notes.append(
+            "“One class”: more than 95\u202f% of the predictions are, and no other is recognised, or the "
+            "accuracy is not above the majority rate."
+        )
     return " ".join(notes)
 
 

@@ -1,6 +1,6 @@
 """Common table cells of several sections."""
 
-from fedrobust.report import findings, wording
+from fedrobust.report import constant, wording
 from fedrobust.report.tables import Cell
 from fedrobust.report.wording import NONE, score
 from fedrobust.runs.record import MetricsRecord
@@ -23,9 +23,8 @@ def versus(metrics: MetricsRecord | None) -> Cell:
     """Return the comparison of an accuracy with the majority rate."""
     if metrics is None:
         return Cell(NONE)
-    top = findings.most_frequent(metrics)
-    note = "one class" if top and top[1] > findings.COLLAPSED else ""
-    return Cell(findings.versus_majority(metrics), note)
+    note = "" if constant.constant_answer(metrics) is None else "one class"
+    return Cell(constant.versus_majority(metrics), note)
 
 
 def milliseconds(value: float) -> str:

@@ -43,11 +43,18 @@ def test_a_perfect_model_has_none():
 
 @pytest.mark.parametrize(("others", "constant"), [(10, False), (9, True)])
 def test_one_answer_to_over_ninety_five_in_a_hundred_is_a_sign(others, constant):
-    labels = np.array([1] * 190 + [0] * 10)
+    labels = np.array([0] * 10 + [1] * 190)
     signs = signs_of_collapse(labels, np.eye(2)[np.array([1] * (200 - others) + [0] * others)])
     assert [sign for sign in signs if sign.startswith("class")] == (
         ["class 1 is the answer to 191 of 200 (95.5 %)"] if constant else []
     )
+
+
+def test_a_good_model_of_a_rare_disease_has_none_but_that_of_the_majority_rate():
+    labels = np.array([0] * 12 + [1] * 588)
+    assert signs_of_collapse(labels, np.eye(2)[labels]) == []
+    half = np.array([0] * 6 + [1] * 594)
+    assert serious(signs_of_collapse(labels, np.eye(2)[half])) == []
 
 
 def test_the_majority_rate_is_no_serious_sign():
@@ -543,16 +550,15 @@ ABOUT = {
     "enough_images": ("too few images", "at least 30 images, 5 each of two classes", "this project"),
     "collapse_clean": (
         "collapsed classifier: clean images",
-        "no class is over 95 % of the predictions; the intervals of balanced accuracy and Matthews' correlation "
-        "lie above "
-        "those of a constant classifier",
+        "no class is over 95 % of the predictions with at most 5 % recall of all others; the intervals of balanced "
+        "accuracy and Matthews' correlation lie above those of a constant classifier",
         "this project",
     ),
     "collapse_attacked": (
         "collapsed classifier: under attack",
-        "under the worst case of all attacks: no class is over 95 % of the predictions; the intervals of "
-        "accuracy (where "
-        "the clean one does, and two thirds of the lead are not kept), balanced accuracy and Matthews' correlation lie "
+        "under the worst case of all attacks: no class is over 95 % of the predictions with at most 5 % recall of all "
+        "others; the intervals of accuracy (where the clean one does, and two thirds of the lead are not kept), "
+        "balanced accuracy and Matthews' correlation lie "
         "above those of a constant classifier",
         "this project",
     ),
