@@ -530,6 +530,7 @@ def test_what_a_rule_was_told_stands_beside_its_figures(folder, result):
     tolerance = {"clients": 1, "source": "truth", "told": True, "malicious": 2, "probability-of-more": 0.25}
     text = page_of(folder(result | {"tolerance": tolerance})).text
     assert "given 1 malicious client to tolerate, the true number: an oracle" in text
+    assert "2 malicious clients, 1 of them sampled: alie." in text
     assert "with a probability of 25.0 %" in text
     given = page_of(folder(result | {"tolerance": tolerance | {"source": "given"}})).text
     assert "oracle" not in given

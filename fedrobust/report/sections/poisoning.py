@@ -27,8 +27,8 @@ def poisoning(run: Run) -> dict[str, Any]:
     rule = [*federation.get("pre-aggregators", []), str(federation.get("aggregator", "mean"))]
     attack = str(run.record.section("poisoning").get("attack", "none"))
     malicious = sorted({client for _, defence in defended for client in defence.malicious})
-    many = f"{len(malicious)} malicious {'client' if len(malicious) == 1 else 'clients'}"
-    attackers = "No attack." if attack == "none" else f"{many}: {attack}."
+    tolerance = run.record.tolerance
+    attackers = _attackers(attack, tolerance.malicious if tolerance else 0, len(malicious))
     attackers += _how_often(defended, attack)
     # Imported here, so that writing a card does not import Plotly.
     from fedrobust.report import plots
@@ -78,6 +78,14 @@ HEAD = (
     Cell("Attack success", "without trigger"),
     Cell("Rule"),
 )
+
+
+def _attackers(attack: str, known: int, sampled: int) -> str:
+    """Return the attack and the number of its clients: all that the study has, and how many rounds have sampled."""
+    if attack == "none":
+        return "No attack."
+    many = wording.count(max(known, sampled), "malicious client")
+    return f"{many}{f', {sampled} of them sampled' if sampled < known else ''}: {attack}."
 
 
 def _attack_failures(defended: Defended) -> dict[str, list[int]]:
