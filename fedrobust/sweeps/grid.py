@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fedrobust.sweeps.controls import is_attacked
 from fedrobust.sweeps.notes import count_of, size_of
 from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import (
@@ -115,11 +116,15 @@ def grid_of(
     if worst and attacks and len(names) > 1:
         tiles_ = []
         for defence in defences:
-            here = [row for row in present if defence_of(row) == defence]
+            # A cell without an attack is no attack, and cannot stand for one that has no result.
+            here, unknown = (
+                [row for row in cells if defence_of(row) == defence and is_attacked(row)]
+                for cells in (present, open_)
+            )
             tiles_.append(
                 worst_tile(
                     here,
-                    [row for row in open_ if defence_of(row) == defence],
+                    unknown,
                     figure,
                     worst,
                     write_,
@@ -141,12 +146,12 @@ def worst_tile(
     good: Good | None,
     images: str = "images",
 ) -> Tile:
-    """Return the mean over seeds of each seed's worst attack; a bound if cells lack results.
+    """Return the mean over seeds of each seed's worst attack; a bound if cells lack results, "–" if all do.
 
     A seed without results counts as not affected by any attack, so that the bound holds.
 
     Args:
-        present: the cells of one defence with the metric.
+        present: the attacked cells of one defence with the metric.
         without: those that should have it, but do not.
         figure: name of the metric, a share.
         worst: `min` or `max`.

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from fedrobust.sweeps.heatmaps import facets, heatmaps
 from fedrobust.sweeps.page import render, tolerance
 from fedrobust.sweeps.row import Row
@@ -45,15 +47,30 @@ def test_the_worst_attack_is_a_figure_where_every_cell_has_its_own():
     assert found["worst"].style
 
 
+def test_the_worst_attack_is_that_of_attacked_cells():
+    found = tiles(
+        [row("none", balanced_accuracy=0.6, chance=0.5), row("alie", balanced_accuracy=0.7, chance=0.5)]
+    )
+    assert found["worst"].text == "70.0%"
+    assert found["worst"].good == pytest.approx(0.4)
+
+
 def test_the_worst_attack_is_a_bound_where_a_cell_failed():
+    rows = [row("none", balanced_accuracy=0.82), row("alie", balanced_accuracy=0.8)]
+    found = tiles([*rows, row("sign-flip", status="failed", error="no")])
+    assert found["worst"].text == "at most 80.0%"
+    assert found["worst"].notes == ("1 of 2 cells without result",)
+    assert not found["worst"].style, "a bound is not coloured as if it were good"
+
+
+def test_the_worst_attack_is_not_known_where_every_attack_failed():
     rows = [
         row("none", balanced_accuracy=0.82),
         *(row(attack, status="failed", error="no") for attack in ATTACKS),
     ]
     found = tiles(rows)
-    assert found["worst"].text == "at most 82.0%"
-    assert found["worst"].notes == ("2 of 3 cells without result",)
-    assert not found["worst"].style, "a bound is not coloured as if it were good"
+    assert found["worst"].text == "–", "a cell without an attack is no bound for one"
+    assert not found["worst"].style
     assert found["alie"].text == "1 failed"
     assert not found["alie"].style
 
@@ -111,8 +128,13 @@ def test_one_reason_of_many_cells_stands_once():
 
 
 def test_cells_that_have_not_been_run_are_counted_and_have_no_figure():
-    page = render([row("none", balanced_accuracy=0.8), row("alie", status="not run")], "s")
-    assert "1 of 2 cells have not been run" in page
+    cells = [
+        row("none", balanced_accuracy=0.9),
+        row("ipm", balanced_accuracy=0.8),
+        row("alie", status="not run"),
+    ]
+    page = render(cells, "s")
+    assert "1 of 3 cells have not been run" in page
     assert "at most 80.0%" in page
 
 
