@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fedrobust.evaluation.scores import GRADED
+from fedrobust.runs.hospital_gap import told_apart, worst_and_best
 from fedrobust.runs.outcome import invalid_line
 from fedrobust.runs.record import (
     DatasetRecord,
@@ -29,10 +30,10 @@ def limits(run: RunRecord) -> list[str]:
         found.append(
             f"the federation makes {worse} of {among} clients worse than training alone: see the report"
         )
-    places = run.hospitals
-    if places and places.worst is not None and places.gap is not None:
+    pair = worst_and_best(run.hospitals) if run.hospitals else None
+    if pair is not None and run.hospitals and run.hospitals.gap is not None and told_apart(*pair):
         found.append(
-            f"worst at {places.worst}: balanced accuracy {100 * places.gap:.1f} points below the best hospital"
+            f"worst at {pair[0].name}: balanced accuracy {100 * run.hospitals.gap:.1f} points below the best hospital"
         )
     dataset = run.dataset or DatasetRecord()
     counts = dataset.counts.get("test", ())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fedrobust.epsilon import ascending
 from fedrobust.runs.record import EvaluationRecord, WorstClientRecord
 from server.callbacks.callback import FinishedRound
 
@@ -32,13 +33,13 @@ def worst_clients(mixes: np.ndarray, measured: EvaluationRecord) -> dict[str, Wo
     """Return the client with the lowest expected accuracy, clean and at every attack's largest epsilon.
 
     The expected accuracy is the mean of the classes' recalls on the test split, weighted by the client's class
-    distribution.
+    distribution. Clients none of whose classes are there have none; without any other, the worst client is None.
 
     Args:
         mixes: (clients, classes), rows that sum to 1.
         measured: an evaluation, with the recall of each class.
     """
-    last = {attack: list(curve.items())[-1] for attack, curve in measured.robust.items() if curve}
+    last = {attack: ascending(curve)[-1] for attack, curve in measured.robust.items() if curve}
     assert measured.clean is not None  # called only for rounds with an evaluation
     tables = {
         "clean": measured.clean,
@@ -49,11 +50,13 @@ def worst_clients(mixes: np.ndarray, measured: EvaluationRecord) -> dict[str, Wo
         recall = np.array([np.nan if value is None else value for value in metrics.recall])
         known = np.where(np.isnan(recall), 0.0, mixes)
         weight = known.sum(axis=1)
-        expected = np.divide(
-            np.nan_to_num(recall) @ known.T, weight, out=np.ones_like(weight), where=weight > 0
-        )
-        client = int(expected.argmin())
+        measurable = np.flatnonzero(weight > 0)
+        if not measurable.size:
+            worst[name] = WorstClientRecord()
+            continue
+        expected = (np.nan_to_num(recall) @ known.T)[measurable] / weight[measurable]
+        least = int(expected.argmin())
         worst[name] = WorstClientRecord(
-            client=client, accuracy=float(expected[client]), mean=float(expected.mean())
+            client=int(measurable[least]), accuracy=float(expected[least]), mean=float(expected.mean())
         )
     return worst

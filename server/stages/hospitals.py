@@ -10,6 +10,7 @@ from fedrobust.data.dataset import Dataset, Split
 from fedrobust.evaluation.metrics import NotFiniteError, log_softmax
 from fedrobust.evaluation.net_benefit import decision_curve
 from fedrobust.models.layout import Weights
+from fedrobust.runs.hospital_gap import side_by_side
 from fedrobust.runs.record import ClinicalRecord, MetricsRecord
 from fedrobust.runs.record.hospitals import HospitalRecord, HospitalsRecord
 from fedrobust.study import Study
@@ -95,18 +96,7 @@ def hospitals_record(study: Study, evaluator: Evaluator, weights: Weights) -> Ho
         UnmeasurableError: the model's logits are not finite at one of them.
     """
     found = tuple(_measured(evaluator, weights, each) for each in hospitals_of(study))
-    if not found:
-        return None
-    scores = {
-        one.name: one.metrics.balanced_accuracy for one in found if one.metrics and not one.metrics.one_class
-    }
-    values = [value for value in scores.values() if value is not None]
-    differ = len(values) > 1 and max(values) > min(values)
-    return HospitalsRecord(
-        hospitals=found,
-        worst=min(scores, key=lambda name: scores[name] or 0.0) if differ else None,
-        gap=max(values) - min(values) if len(values) == len(found) else None,
-    )
+    return side_by_side(found) if found else None
 
 
 def _measured(evaluator: Evaluator, weights: Weights, hospital: Hospital) -> HospitalRecord:

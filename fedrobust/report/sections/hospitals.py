@@ -7,7 +7,14 @@ from fedrobust.report.folder import Run
 from fedrobust.report.sections.cells import score_cell, versus
 from fedrobust.report.tables import Cell, Table
 from fedrobust.report.wording import NONE, percent
-from fedrobust.runs.record import FigureRecord, HospitalRecord, HospitalsRecord, MetricsRecord
+from fedrobust.runs.hospital_gap import measured_alike, told_apart, worst_and_best
+from fedrobust.runs.record import (
+    ClinicalRecord,
+    FigureRecord,
+    HospitalRecord,
+    HospitalsRecord,
+    MetricsRecord,
+)
 
 SENSITIVITY, CALIBRATION = "sensitivity at 90% specificity", "calibration error"
 
@@ -27,13 +34,33 @@ def hospitals(run: Run) -> dict[str, Any]:
 
 
 def _worst(found: HospitalsRecord) -> str:
-    scores = {one.name: one.metrics.balanced_accuracy for one in found.hospitals if one.metrics}
-    if found.worst is None or found.gap is None:
+    """Return the hospitals with the lowest and the highest balanced accuracy in a sentence, with their intervals."""
+    if not measured_alike(found.hospitals):
+        return (
+            "The hospitals' test images do not have the same classes: their balanced accuracies are means over "
+            "different ones, and are not compared."
+        )
+    pair = worst_and_best(found)
+    if pair is None or found.gap is None:
         return ""
+    worst, best = pair
+    low, high = _balanced(worst), _balanced(best)
+    if not told_apart(worst, best):
+        return (
+            f"Balanced accuracy is lowest at “{worst.name}”, {low}, and highest at “{best.name}”, {high}: their "
+            "intervals overlap, so that these hospitals are not told apart."
+        )
     return (
-        f"The model is worst at “{found.worst}”: balanced accuracy {percent(scores[found.worst])}, "
-        f"{100 * found.gap:.1f} points below the best hospital."
+        f"The model is worst at “{worst.name}”: balanced accuracy {low}, {100 * found.gap:.1f} points below the best "
+        f"hospital, “{best.name}”, {high}."
     )
+
+
+def _balanced(one: HospitalRecord) -> str:
+    """Return a balanced accuracy with its interval, as text."""
+    metrics = one.metrics or MetricsRecord(accuracy=0.0)
+    limits = wording.interval("balanced_accuracy", metrics.limits("balanced_accuracy"))
+    return percent(metrics.balanced_accuracy) + (f" ({limits})" if limits else "")
 
 
 def _table(found: HospitalsRecord) -> Table:
@@ -76,13 +103,20 @@ def _cells(one: HospitalRecord) -> list[Cell]:
     metrics = one.metrics
     figures = metrics.figures if metrics else {}
     return [
-        score_cell(metrics, "accuracy"),
+        _score(metrics, "accuracy"),
         versus(metrics),
-        score_cell(metrics, "balanced_accuracy"),
-        score_cell(metrics, "auc"),
+        _score(metrics, "balanced_accuracy"),
+        _score(metrics, "auc"),
         _figure(figures.get(SENSITIVITY)),
         _figure(figures.get(CALIBRATION)),
     ]
+
+
+def _score(metrics: ClinicalRecord | None, name: str) -> Cell:
+    """Return a score with its interval, and what there is too little of for it to be trusted."""
+    cell = score_cell(metrics, name)
+    few = metrics.too_few.get(name) if metrics and cell.text != NONE else None
+    return Cell(cell.text, " · ".join(filter(None, (cell.note, f"too few: {few}" if few else ""))))
 
 
 def _figure(figure: FigureRecord | None) -> Cell:

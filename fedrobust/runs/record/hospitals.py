@@ -31,9 +31,12 @@ class HospitalsRecord:
 
     hospitals: tuple[HospitalRecord, ...] = entry("in the order of their clients", default=())
     worst: str | None = entry(
-        "hospital of the lowest balanced accuracy; null where all have the same", default=None
+        "hospital of the lowest balanced accuracy; null where all have the same, or their test images do not have the "
+        "same classes or findings (those with one class only left aside)",
+        default=None,
     )
     gap: float | None = entry(
-        "largest less smallest balanced accuracy; null where a hospital has images of one class only",
+        "largest less smallest balanced accuracy; null where the hospitals' test images do not have the same classes "
+        "or findings, or one class only",
         default=None,
     )

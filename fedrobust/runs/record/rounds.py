@@ -64,9 +64,13 @@ class DefenceRecord:
 class WorstClientRecord:
     """The worst-off client: with the lowest accuracy under its class mix."""
 
-    client: int = entry("its number", default=0)
+    client: int | None = entry(
+        "its number; null where the test images have no class of any client's", default=None
+    )
     accuracy: float | None = entry("expected under its class mix", default=None)
-    mean: float | None = entry("the same, mean over all clients", default=None)
+    mean: float | None = entry(
+        "the same, mean over all clients that have a class of the test images", default=None
+    )
 
 
 @record
