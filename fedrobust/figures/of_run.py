@@ -18,14 +18,14 @@ def figures_of_run(run: RunRecord, counts: Sequence[Sequence[int]] = ()) -> list
 
     Args:
         run: its record.
-        counts: training images of each client by class; empty: unknown.
+        counts: training images of each client by class or finding; empty: unknown.
     """
     labels = run.dataset.labels if run.dataset else ()
     found = [
         _rounds(run),
         *_epsilons(run),
         _detection(run),
-        _clients(counts, labels),
+        _clients(counts, labels, "findings" if run.dataset and run.dataset.multilabel else "images"),
         _distances(run),
         *(_predictions(run.audit) if run.audit else ()),
     ]
@@ -117,16 +117,15 @@ def _detection(run: RunRecord) -> Figure:
     return Figure("detection", title, rows, lines(rows, x, share("value", "share")))
 
 
-def _clients(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
+def _clients(counts: Sequence[Sequence[int]], labels: Sequence[str], noun: str) -> Figure:
     rows = [
-        {"client": client, "series": labels[label] if label < len(labels) else f"class {label}", "images": n}
+        {"client": client, "series": labels[label] if label < len(labels) else f"class {label}", noun: n}
         for client, row in enumerate(counts)
         for label, n in enumerate(row)
     ]
     x = {"field": "client", "type": "ordinal", "title": "client", "axis": {"labelAngle": 0}}
-    return Figure(
-        "clients", "training images of each client", rows, bars(rows, x, number("images", "images"))
-    )
+    title = "training images" if noun == "images" else f"{noun} in the training images"
+    return Figure("clients", f"{title} of each client", rows, bars(rows, x, number(noun, noun)))
 
 
 def _distances(run: RunRecord) -> Figure | None:

@@ -59,10 +59,13 @@ class BreakRecord:
     )
     images: int = entry("submitted images within epsilon", default=0)
     broken: int = entry(
-        "those among them that the model classified correctly before, and no longer does", default=0
+        "those among them that the model classified correctly before, and no longer does; multi-label: to whose "
+        "findings it gives fewer right answers than before",
+        default=0,
     )
     accuracy: float | None = entry(
-        "share of all test images that are still correct: an upper bound of the robust accuracy; null for a client",
+        "share of all test images (multi-label: of answers) that are still correct: an upper bound of the robust "
+        "accuracy; null for a client",
         default=None,
     )
     figures: Mapping[str, ClaimedFigure] = entry(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.dataset import Split
+from fedrobust.data.label_sets import packed, unpacked
 from fedrobust.data.npz import read_arrays
 from fedrobust.epsilon import epsilon_value
 from fedrobust.leaderboard.claim import (
@@ -74,7 +75,7 @@ def break_by_images(
         epsilon,
         str(settings.get("norm", "linf")),
         robust_accuracy(claim, listed),
-        lambda batch: opened_model.logits(batch).argmax(1),
+        lambda batch: answers_of(opened_model.logits(batch), opened_model.multilabel),
         BreakRecord(
             kind="images",
             submission=file_digest(submission),
@@ -83,7 +84,19 @@ def break_by_images(
             model=listed.digest,
             epsilon=epsilon,
         ),
+        findings=len(opened_model.labels) if opened_model.multilabel else 0,
     )
+
+
+def answers_of(logits: NDArray[np.float32], multilabel: bool) -> NDArray[np.integer]:
+    """Return the answers (n,) in logits, as labels are held: classes, or packed sets of the findings above 0.
+
+    Example:
+        >>> logits = np.array([[-1.0, 2.0], [3.0, 4.0]], np.float32)
+        >>> answers_of(logits, False).tolist(), answers_of(logits, True).tolist()
+        ([1, 1], [2, 3])
+    """
+    return packed(logits > 0) if multilabel else logits.argmax(1)
 
 
 def robust_accuracy(claim: ClaimRecord, model: ClaimedModel) -> float | None:
@@ -156,8 +169,12 @@ def measured(
     claimed: float | None,
     predict: Predict,
     submission: BreakRecord,
+    findings: int = 0,
 ) -> BreakRecord:
     """Return the break that images within epsilon make; others do not count.
+
+    An image may have several findings: what then counts are the right answers to them, as in the claimed accuracy, and
+    an image is broken that has fewer of them than before.
 
     Args:
         images: submitted (n, height, width, channels), in [0, 1].
@@ -166,18 +183,19 @@ def measured(
         epsilon: largest distance.
         norm: "linf" or "l2".
         claimed: accuracy under adversarial images of the claim's own attacks; None if it claims none.
-        predict: answers to images (n, height, width, channels).
+        predict: answers to images (n, height, width, channels), as the labels are held.
         submission: the record without counts.
+        findings: their number; 0: each image has one class.
     """
     clean = test.images.astype(np.float32) / np.float32(255)
     apart = (images - clean[index]).reshape(len(images), -1).astype(np.float64)
     distance = np.abs(apart).max(1) if norm == "linf" else np.sqrt((apart**2).sum(1))
     within = distance <= epsilon + SLACK
-    right = predict(clean) == test.labels
-    own = predict(images) == test.labels[index]
-    broken = within & right[index] & ~own
-    standing = int(right.sum()) - int(broken.sum())
-    left = standing / len(test)
+    before = right_answers(predict(clean), test.labels, findings)
+    own = right_answers(predict(images), test.labels[index], findings)
+    lost = np.where(within, np.maximum(before[index] - own, 0), 0)
+    broken = lost > 0
+    left = (int(before.sum()) - int(lost.sum())) / (len(test) * max(findings, 1))
     return replace(
         submission,
         images=int(within.sum()),
@@ -185,3 +203,12 @@ def measured(
         accuracy=left,
         holds=bool(broken.any()) and claimed is not None and left < claimed,
     )
+
+
+def right_answers(
+    answers: NDArray[np.integer], labels: NDArray[np.integer], findings: int
+) -> NDArray[np.int64]:
+    """Return the number of right answers to each image (n,): 0 or 1 of a class, 0 to `findings` of label sets."""
+    if not findings:
+        return (answers == labels).astype(np.int64)
+    return (unpacked(answers, findings) == unpacked(labels, findings)).sum(axis=1)

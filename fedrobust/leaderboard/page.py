@@ -104,7 +104,7 @@ def told(one: BreakRecord) -> dict[str, Any]:
     if one.kind == "images":
         what = (
             f"{one.broken} of {one.images} images within epsilon {one.epsilon:.4g} change the answer; at most "
-            f"{100 * (one.accuracy or 0.0):.1f} % of the test images stand"
+            f"{100 * (one.accuracy or 0.0):.1f} % of the answers to the test images stand"
         )
     else:
         what = ", ".join(

@@ -93,6 +93,13 @@ def test_epsilons_are_drawn_in_order_of_size_and_l2_as_they_are():
     assert [row["size"] for row in figure.rows] == [0.0, 0.001, 1 / 255, 0.005]
 
 
+def test_findings_of_clients_are_not_called_images():
+    several = replace(RUN, dataset=replace(RUN.dataset, task="multi-label, binary-class"))
+    (figure,) = (one for one in figures_of_run(several, [[5, 1], [2, 4]]) if one.name == "clients")
+    assert figure.title == "findings in the training images of each client"
+    assert figure.rows[0] == {"client": 0, "series": "benign", "findings": 5}
+
+
 def test_every_part_of_a_record_has_its_figure():
     assert list(found()) == [
         "rounds",

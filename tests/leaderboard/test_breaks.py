@@ -71,6 +71,24 @@ def test_images_break_a_claim_only_below_the_accuracy_that_it_states():
     assert not found(at(130), [1], 0.1, claimed=None).holds
 
 
+def test_of_several_findings_the_right_answers_count():
+    """Three findings: those of an image are known by its grey level; one image has one answer wrong before."""
+    sets = {100: 0b011, 110: 0b000, 150: 0b111, 120: 0b100, 130: 0b000, 140: 0b110}
+    test = replace(TEST, labels=np.array([0b011, 0b000, 0b111, 0b101], np.int32))
+
+    def said(images):
+        return np.array([sets[round(255 * level)] for level in images.reshape(len(images), -1).mean(1)])
+
+    none = BreakRecord(kind="images", submission="s", name="n", holds=False)
+    # 0: two of three answers lost; 2: one lost; 3: right now, which is no gain; 1: too far.
+    sets[125] = 0b101
+    images = at(130, 150, 140, 125)
+    one = measured(images, np.array([0, 1, 2, 3]), test, 35 / 255, "linf", 0.9, said, none, findings=3)
+    assert (one.images, one.broken) == (3, 2)
+    assert one.accuracy == pytest.approx((11 - 3) / 12)
+    assert one.holds
+
+
 def submission(**changed):
     own = {"images": np.zeros((2, 2, 2, 1), np.uint8), "labels": np.array([0, 1]), "index": np.array([0, 2])}
     return own | changed

@@ -109,6 +109,13 @@ def test_few_clients_are_stacked_bars(partition):
     assert figure.data[1].y == (100, 99, 100, 100)
 
 
+def test_findings_are_not_called_images():
+    assert "findings" in plots.by_client([[3, 1]], ["a", "b"], noun="findings").data[0].hovertemplate
+    (heat,) = plots.by_client([[3, 1]] * 61, ["a", "b"], noun="findings").data
+    assert "findings" in heat.hovertemplate
+    assert heat.colorbar.title.text == "findings"
+
+
 def test_clients_that_are_sites_have_their_names(partition):
     figure = plots.by_client(partition["counts"], ["malignant", "benign"], ["Bern", "Chur", "<b>", "Zug"])
     assert figure.data[0].x == ("Bern", "Chur", "&lt;b&gt;", "Zug")

@@ -25,13 +25,18 @@ CLASSES = (
 MANY_CLIENTS = 60  # a bar for each more would be thinner than its gap
 
 
-def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str], sites: Sequence[str] = ()) -> Any:
+def by_client(
+    counts: Sequence[Sequence[int]], labels: Sequence[str], sites: Sequence[str] = (), noun: str = "images"
+) -> Any:
     """Plot the training images of every client by class: stacked bars, or a heatmap for over 60 clients.
+
+    An image may have several findings: bars are then as long as all findings together.
 
     Args:
         counts: images by client and class.
         labels: the names of the classes.
         sites: the names of the clients, where each is a site; otherwise they are numbered, as in a heatmap.
+        noun: what is counted, images or findings.
     """
     clients: list[int] | list[str] = list(range(len(counts)))
     if len(sites) == len(counts):
@@ -39,7 +44,7 @@ def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str], sites: Seq
     names = [html.escape(label, quote=False) for label in labels]
     columns = [[row[index] for row in counts] for index in range(len(names))]
     if len(counts) > MANY_CLIENTS:
-        return _heat_map(columns, names)
+        return _heat_map(columns, names, noun)
     figure = blank_figure("Client", share=False)
     for index, (name, column) in enumerate(zip(names, columns, strict=True)):
         figure.add_trace(
@@ -51,7 +56,7 @@ def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str], sites: Seq
                     "color": CLASSES[index % len(CLASSES)],
                     "pattern": {"shape": "" if index < len(CLASSES) else "/"},
                 },
-                hovertemplate="client %{x}<br>%{y:,} images<br>%{fullData.name}<extra></extra>",
+                hovertemplate=f"client %{{x}}<br>%{{y:,}} {noun}<br>%{{fullData.name}}<extra></extra>",
             )
         )
     figure.update_layout(barmode="stack", bargap=0.25, hovermode="closest")
@@ -61,7 +66,7 @@ def by_client(counts: Sequence[Sequence[int]], labels: Sequence[str], sites: Seq
     return figure
 
 
-def _heat_map(columns: list[list[int]], names: list[str]) -> Any:
+def _heat_map(columns: list[list[int]], names: list[str], noun: str) -> Any:
     totals = [sum(row) for row in zip(*columns, strict=True)]
     # Clients of the same size are sorted by class.
     order = sorted(
@@ -83,14 +88,14 @@ def _heat_map(columns: list[list[int]], names: list[str]) -> Any:
             ],
             colorscale="Cividis",
             colorbar={
-                "title": {"text": "images"},
+                "title": {"text": noun},
                 "thickness": 12,
                 "outlinewidth": 0,
                 "tickvals": [math.sqrt(level) for level in ticks],
                 "ticktext": [f"{level:,}" for level in ticks],
             },
             hovertemplate=(
-                "client %{customdata[0]}<br>%{customdata[1]:,} images<br>%{customdata[2]}<extra></extra>"
+                f"client %{{customdata[0]}}<br>%{{customdata[1]:,}} {noun}<br>%{{customdata[2]}}<extra></extra>"
             ),
             hoverongaps=False,
             ygap=2,

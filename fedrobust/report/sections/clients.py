@@ -124,6 +124,7 @@ def _partition(run: Run) -> dict[str, Any]:
     # Imported here, so that writing a card does not import Plotly.
     from fedrobust.report import plots
 
+    noun = "finding" if run.dataset.multilabel else "image"
     counts = run.partition.counts
     classes = max(map(len, counts))
     full = [[*row, *[0] * (classes - len(row))] for row in counts]
@@ -143,9 +144,8 @@ def _partition(run: Run) -> dict[str, Any]:
     facts += [("Hash", run.partition.hash)] if run.partition.hash else []
     return {
         "figure": plots.rounded(
-            plots.by_client(full, labels, _sites(run.partition.settings)).to_plotly_json()
+            plots.by_client(full, labels, _sites(run.partition.settings), f"{noun}s").to_plotly_json()
         ),
-        "sentence": wording.of_first(len(full), run.partition.clients)
-        + wording.dealt(full, labels, "finding" if run.dataset.multilabel else "image"),
+        "sentence": wording.of_first(len(full), run.partition.clients) + wording.dealt(full, labels, noun),
         "facts": facts,
     }
