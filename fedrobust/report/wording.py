@@ -123,13 +123,13 @@ def headlines(attacked: Attacked) -> list[tuple[str, Epsilon, MetricsRecord]]:
 
 
 def enumerate_words(words: Sequence[str]) -> str:
-    """Join words to an enumeration.
+    """Join words to an enumeration, "" without any.
 
     Example:
-        >>> enumerate_words(["a", "b", "c"])
-        'a, b and c'
+        >>> enumerate_words(["a", "b", "c"]), enumerate_words(["a"]), enumerate_words([])
+        ('a, b and c', 'a', '')
     """
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def dealt(counts: Sequence[Sequence[int]], labels: Sequence[str], noun: str = "image") -> str:

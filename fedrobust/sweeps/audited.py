@@ -10,7 +10,7 @@ from fedrobust.config import Experiment, default
 from fedrobust.sweeps.paired import Paired, holm, paired
 from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import SEED, measured
-from fedrobust.sweeps.spread import Spread
+from fedrobust.sweeps.spread import share_limits
 from fedrobust.sweeps.values import flattened, shown
 
 if TYPE_CHECKING:
@@ -104,14 +104,17 @@ def audited_tables(rows: Sequence[Row]) -> list[AuditedTable]:
 
 
 def audited_frame(rows: Sequence[Row]) -> "pandas.DataFrame":
-    """Return the tables as one, a row a combination; unknown values are missing."""
+    """Return the tables as one, a row a combination; unknown values are missing.
+
+    ``robust low`` and ``robust high`` are the 95 % interval over images with one seed, else that of the mean over
+    seeds, or the smallest and the largest seed where it exceeds 0 to 1.
+    """
     import pandas
 
     found = []
     for table in audited_tables(rows):
         for one in table.combinations:
-            robust = Spread.of(one.robust)
-            low, high = one.limits or ((robust.low, robust.high) if robust else (None, None))
+            low, high = one.limits or share_limits(one.robust) or (None, None)
             found.append(
                 {
                     **({"where": table.where} if table.where else {}),

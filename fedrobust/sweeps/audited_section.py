@@ -9,7 +9,7 @@ from fedrobust.runs.forecast import duration
 from fedrobust.sweeps.audited import Audited, AuditedTable, audited_tables, verdicts_of
 from fedrobust.sweeps.paired import Paired, text_of_p
 from fedrobust.sweeps.row import Row
-from fedrobust.sweeps.spread import Spread
+from fedrobust.sweeps.spread import Spread, share_limits
 
 HEADS = (
     "combination",
@@ -111,22 +111,26 @@ def line(one: Audited) -> tuple[str, ...]:
 
 
 def _score(values: Sequence[float], limits: tuple[float, float] | None = None) -> str:
-    """Return the mean of shares as text, in percent, with its interval.
+    """Return the mean of shares as text, in percent, with its interval; with the smallest and largest as its fallback.
 
     Example:
         >>> _score([0.8], (0.7, 0.9)), _score([0.8, 0.9]), _score([0.79, 0.8, 0.81])
         ('80.0 (70.0 to 90.0)', '85.0 (80.0, 90.0)', '80.0 (77.5 to 82.5)')
+        >>> _score([0.0, 0.01, 0.14])
+        '5.0 (seeds 0.0 to 14.0)'
     """
     spread = Spread.of(values)
     if spread is None:
         return "–"
-    low, high = limits or (spread.low, spread.high)
-    if low is None or high is None:
+    found = limits or share_limits(values)
+    if found is None:
         return f"{100 * spread.mean:.1f}"
+    low, high = found
+    word = "" if limits or found == (spread.low, spread.high) else "seeds "
     within = (
         ", ".join(f"{100 * value:.1f}" for value in values)
         if spread.seeds == 2
-        else f"{100 * low:.1f} to {100 * high:.1f}"
+        else f"{word}{100 * low:.1f} to {100 * high:.1f}"
     )
     return f"{100 * spread.mean:.1f} ({within})"
 

@@ -42,6 +42,22 @@ class Spread:
         return cls(mean, mean - reach, mean + reach, n)
 
 
+def share_limits(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of the mean of shares over seeds, None with one seed.
+
+    An interval that exceeds 0 to 1, which no share does, is replaced by the smallest and the largest value.
+
+    Example:
+        >>> share_limits([0.2, 0.9, 1.0]), share_limits([0.8])
+        ((0.2, 1.0), None)
+    """
+    spread = Spread.of(values)
+    if spread is None or spread.low is None or spread.high is None:
+        return None
+    is_share = spread.low >= 0 and spread.high <= 1
+    return (spread.low, spread.high) if is_share else (min(values), max(values))
+
+
 def seeds_apart(spread: Spread, values: Sequence[float]) -> str:
     """Return the spread over seeds as text, in percent: two values, or the 95 % interval of the mean of more.
 
@@ -59,6 +75,7 @@ def seeds_apart(spread: Spread, values: Sequence[float]) -> str:
         return ""
     if spread.seeds == 2:
         return "seeds " + ", ".join(f"{100 * value:.1f}" for value in values)
-    if spread.low < 0 or spread.high > 1:
-        return f"seeds {100 * min(values):.1f} to {100 * max(values):.1f}"
-    return f"{100 * spread.low:.1f}–{100 * spread.high:.1f}"
+    low, high = share_limits(values) or (spread.low, spread.high)
+    if (low, high) != (spread.low, spread.high):
+        return f"seeds {100 * low:.1f} to {100 * high:.1f}"
+    return f"{100 * low:.1f}–{100 * high:.1f}"

@@ -62,6 +62,15 @@ def test_gain_and_cost_are_paired_with_the_control_of_the_same_seed():
     assert found["plain"].gain is None
 
 
+def test_no_interval_exceeds_the_scale():
+    scores = [(0.99, 0.0), (1.0, 0.01), (0.9, 0.14)]
+    rows = [row("pgd", *pair, seed) for seed, pair in enumerate(scores)]
+    (section,) = audited_sections(rows)
+    assert section.lines[0][1:3] == ("96.3 (seeds 90.0 to 100.0)", "5.0 (seeds 0.0 to 14.0)")
+    found = audited_frame(rows).iloc[0]
+    assert (found["robust low"], found["robust high"]) == (0.0, 0.14)
+
+
 def test_a_seed_without_its_control_counts_in_the_mean_but_not_in_the_gain():
     found = by_name([row("plain", 0.9, 0.1), row("pgd", 0.9, 0.5), row("pgd", 0.9, 0.9, seed=1)])
     assert found["pgd"].robust == (0.5, 0.9)
