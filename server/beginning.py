@@ -9,6 +9,7 @@ from fedrobust.study.file_digests import file_digests
 from server.parts import ServerParts
 from server.promises import privacy_record
 from server.recorder import Recorder, described
+from server.sites import sites_record
 from server.stages.heterogeneity import heterogeneity_record
 
 
@@ -24,6 +25,8 @@ def note_beginning(recorder: Recorder, parts: ServerParts, classifier: Classifie
     recorder.note(
         privacy=privacy_record(parts),
         tolerance=parts.tolerance,
+        # From the first checkpoint on a run of a deployment is known as one: it is not resumed as a simulation.
+        sites=sites_record(),
         environment=environment(parts.workers) | occasion(),
         dataset=described(study.dataset),
         file_digests=file_digests(study) or None,

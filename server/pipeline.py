@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from fedrobust.checks import check
+from fedrobust.deployment.keys import site_names
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.models.layout import Weights
 from fedrobust.plain import MOST_STRING, plain_text
@@ -107,7 +108,14 @@ class Pipeline:
         study = self.parts.study
         settings, now = self.experiment.to_dict(), self.record.environment
         state = resumed_from(
-            folder, settings, study.dataset, study.partition, now, study.network_digest, file_digests(study)
+            folder,
+            settings,
+            study.dataset,
+            study.partition,
+            now,
+            study.network_digest,
+            file_digests(study),
+            site_names() is not None,
         )
         before = RunRecord.read(state.result)
         log = RoundLog.continued(folder, state.log)

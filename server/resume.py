@@ -12,6 +12,7 @@ from fedrobust.runs.checkpoint import Checkpoint, differences
 from fedrobust.runs.events import StageStarted, emit
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import RunRecord
+from fedrobust.runs.resume_command import resume_command
 
 FILES = {
     "weights": "the file of model.weights",
@@ -29,6 +30,7 @@ def resumed_from(
     environment: Mapping[str, Any],
     network: str = "",
     files: Mapping[str, str] | None = None,
+    deployed: bool = False,
 ) -> Checkpoint:
     """Return the state at which the run in `folder` stopped.
 
@@ -40,9 +42,11 @@ def resumed_from(
         environment: present versions of packages; differences from the run's are reported by an event.
         network: digest of the file that the network is in; empty if it is in none.
         files: digests of the other files that the study reads, by what they are, see `file_digests`.
+        deployed: whether the clients are the sites of a deployment.
 
     Raises:
-        ConfigError: study, data, partition or a file differ from the run's.
+        ConfigError: study, data, partition or a file differ from the run's, or rounds remain whose clients would be
+            others: simulated ones in place of sites, or sites in place of simulated ones.
     """
     sweep(folder.path)
     checkpoint = Checkpoint.latest(folder)
@@ -53,6 +57,8 @@ def resumed_from(
             "change [engine] and [output] only"
         )
     before = RunRecord.read(checkpoint.result)
+    if checkpoint.round < settings["federation"]["rounds"]:
+        _check_clients(folder, before, deployed)
     digest = before.dataset.digest if before.dataset else ""
     if digest != dataset.digest:
         raise ConfigError(
@@ -83,3 +89,20 @@ def resumed_from(
         )
         emit(StageStarted(f"resuming with other packages, so the bits may differ: {versions}"))
     return checkpoint
+
+
+def _check_clients(folder: RunFolder, before: RunRecord, deployed: bool) -> None:
+    """Refuse to train the remaining rounds at sites if the others were simulated, and the other way round."""
+    if (before.sites is not None) == deployed:
+        return
+    if before.sites is None:
+        raise ConfigError(
+            f"{folder.path}: the run was simulated, and its remaining rounds would be trained at the sites of a "
+            f"deployment: resume it with {resume_command(folder.path, False)}, or start a new run at the sites"
+        )
+    names = ", ".join(one.name for one in before.sites)
+    raise ConfigError(
+        f"{folder.path}: the run was trained at the sites of a deployment ({names}), "
+        "and a simulation would go on with the server's own images in place of theirs: resume it with "
+        f"{resume_command(folder.path, True)} (SERVER is the server's folder)"
+    )

@@ -6,14 +6,22 @@ from fedrobust.runs.record import SiteRecord
 from server.client_registry import ClientRegistry
 
 
-def sites_record(registry: ClientRegistry) -> tuple[SiteRecord, ...] | None:
-    """Return the admitted sites with the images that they reported; None in a simulation."""
+def sites_record(registry: ClientRegistry | None = None) -> tuple[SiteRecord, ...] | None:
+    """Return the admitted sites with the images that they reported; None in a simulation.
+
+    Args:
+        registry: of the available clients; None before they are asked.
+    """
     names = site_names()
     if names is None:
         return None
-    there = set(registry.client_ids.tolist())
+    there = (
+        {}
+        if registry is None
+        else dict(zip(registry.client_ids.tolist(), registry.sizes.tolist(), strict=True))
+    )
     return tuple(
-        SiteRecord(client=client, name=name, images=registry.size(client) if client in there else None)
+        SiteRecord(client=client, name=name, images=there.get(client))
         for client, name in sorted(names.items())
     )
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fedrobust.deployment.keys import site_names
 from fedrobust.runs.folder import RunFolder, UnwritableRunError
+from fedrobust.runs.resume_command import resume_command
 
 
 @contextmanager
@@ -19,7 +21,8 @@ def writing(folder: RunFolder) -> Iterator[None]:
         raise
     except OSError as error:
         begun = any(folder.file("checkpoints").glob("round-*.npz"))
-        what = f"go on with: fedrobust run --resume {folder.path}" if begun else "start the study anew"
+        command = resume_command(folder.path, site_names() is not None)
+        what = f"go on with: {command}" if begun else "start the study anew"
         raise UnwritableRunError(
             f"{folder.path}: a file of the run cannot be written: {error.strerror or error}; what is in the folder is "
             f"whole: make room, then {what}"

@@ -19,6 +19,7 @@ from fedrobust.runs.events import Listener, StageStarted, emit, listening
 from fedrobust.runs.privacy_page import privacy_page
 from fedrobust.runs.record import CardRecord
 from fedrobust.runs.record.leakage import LeakageRecord
+from fedrobust.runs.resume_command import resume_command
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
@@ -117,9 +118,8 @@ def study_of(run: Run, data_root: str | Path = "") -> Study:
         ConfigError: the run is not finished, its images are multi-label, or clients draw their images on demand.
     """
     if run.status != "finished":
-        raise ConfigError(
-            f"{run.path}: the run is not finished ({run.status}): fedrobust run --resume {run.path}"
-        )
+        command = resume_command(run.path, run.record.sites is not None)
+        raise ConfigError(f"{run.path}: the run is not finished ({run.status}): {command}")
     study = Study.up_to_date(run.experiment.changed(**({"data__root": str(data_root)} if data_root else {})))
     if study.dataset.multilabel:
         raise ConfigError(

@@ -17,6 +17,7 @@ from fedrobust.deployment.folders import Deployment, Server, Site
 from fedrobust.deployment.inspection import inspect
 from fedrobust.deployment.processes import LOCAL, free_ports, running
 from fedrobust.deployment.starting import QUIET
+from fedrobust.paths import expanded
 
 START = 120.0
 """Most seconds in which the server starts, and in which the sites connect."""
@@ -29,7 +30,11 @@ def study_of(server: Server, overrides: Iterable[str] = ()) -> Experiment:
         ConfigError: it cannot be read.
     """
     experiment = Experiment.load(server.study, overrides)
-    return experiment.changed(output__root=str(server.folder / "runs"))
+    folder = experiment.output.dir
+    # The server's process has another working folder than this one.
+    return experiment.changed(
+        output__root=str(server.folder / "runs"), output__dir=str(expanded(folder)) if folder else ""
+    )
 
 
 def dry_run(

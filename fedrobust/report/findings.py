@@ -15,6 +15,7 @@ from fedrobust.report.wording import (
 )
 from fedrobust.runs.outcome import measured_after
 from fedrobust.runs.record import MetricsRecord
+from fedrobust.runs.resume_command import resume_command
 
 JOINER = "\u2060"  # keeps a range on one line of running text
 
@@ -62,7 +63,9 @@ def go_on(run: Run) -> str:
     if not run.unfinished:
         return ""
     if run.resumable:
-        return f"Resume with: fedrobust run --resume {run.folder} (the folder of this page)"
+        deployed = run.record.sites is not None
+        server = "SERVER: the server's folder; output.dir: " if deployed else ""
+        return f"Resume with: {resume_command(run.folder, deployed)} ({server}the folder of this page)"
     return "It has no checkpoint: run the study again."
 
 

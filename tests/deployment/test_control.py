@@ -37,6 +37,13 @@ def test_a_servers_runs_are_written_below_its_folder(deployed):
     experiment = study_of(deployed.server, ["federation.rounds=7"])
     assert experiment.output.root == str(deployed.server.folder / "runs")
     assert (experiment.federation.rounds, experiment.federation.clients) == (7, 3)
+    assert experiment.output.dir == ""
+
+
+def test_the_folder_of_a_resumed_run_is_found_from_the_place_of_the_command(deployed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = study_of(deployed.server, ["output.resume=true", "output.dir=runs/x"])
+    assert (experiment.output.resume, experiment.output.dir) == (True, str(tmp_path / "runs" / "x"))
 
 
 def test_in_a_dry_run_the_servers_images_stand_in_for_those_that_are_not_here(deployed, data):

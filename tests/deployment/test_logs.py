@@ -52,6 +52,8 @@ def test_the_record_has_every_admitted_site_and_the_images_of_those_that_take_pa
     monkeypatch.setenv(SITES, json.dumps({node.partition: node.site for node in nodes}))
     found = [(site.client, site.name, site.images) for site in sites_record(registry())]
     assert found == [(0, "bern", 28), (1, "chur", None), (2, "genf", 36)]
+    before = [(site.name, site.images) for site in sites_record()]
+    assert before == [("bern", None), ("chur", None), ("genf", None)]
 
 
 def test_a_simulation_has_no_sites(monkeypatch):

@@ -73,6 +73,19 @@ def test_a_run_that_can_go_on_says_how_and_one_that_cannot_says_so(folder, resul
     assert "--resume" not in text_of(folder(result | {"status": "finished"}))
 
 
+def test_a_run_of_real_sites_goes_on_at_its_server(folder, result):
+    sites = [{"client": 0, "name": "bern", "images": 70}]
+    place = folder(result | CUT | {"status": "failed", "error": "so", "sites": sites})
+    (place / "checkpoints").mkdir()
+    (place / "checkpoints" / "round-2.npz").touch()
+    text = text_of(place)
+    assert (
+        f"Resume with: fedrobust deploy run SERVER --set output.resume=true --set output.dir={place.name} (SERVER: the "
+        "server's folder; output.dir: the folder of this page)"
+    ) in text
+    assert "run --resume" not in text
+
+
 def test_scores_of_one_class_are_not_measured(folder, result):
     clean = result["model-evaluation"]["clean"]
     clean |= {"recall": [None, 0.9], "auc": None, "balanced_accuracy": 0.9}

@@ -17,9 +17,10 @@ def test_the_report_of_a_deployed_run_says_which_sites_took_part(folder, result)
     ) in page
 
 
-def test_a_deployment_without_any_site_has_a_report(folder, result):
-    page = write(folder({**result, "sites": SITES[2:]})).read_text()
-    assert "Deployed: 0 of 1 site took part. Not genf: no node" in page
+def test_a_run_that_ended_before_its_sites_were_asked_says_so(folder, result):
+    sites = [{**site, "images": None} for site in SITES]
+    page = write(folder({**result, "sites": sites})).read_text()
+    assert "Deployed: none of 3 sites had taken part when the run ended." in page
 
 
 def test_a_simulation_has_no_sites(folder, result):

@@ -22,6 +22,7 @@ import server.beginning
 import server.model_parts
 import server.pipeline
 from fedrobust.audit.predictions import predictions_record
+from fedrobust.deployment.keys import SITES
 from fedrobust.evaluation.metrics import NotFiniteError, measure
 from fedrobust.evaluation.robustness import Robustness
 from fedrobust.runs.checkpoint import Checkpoint
@@ -108,6 +109,17 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_path, begun, 
         f"{tmp_path}: a file of the run cannot be written: {why}; what is in the folder is whole: make room, then "
         f"{then}{tmp_path if begun else ''}"
     )
+
+
+def test_a_run_at_real_sites_goes_on_at_its_server(tmp_path, monkeypatch):
+    monkeypatch.setenv(SITES, '{"0": "bern"}')
+    folder = tmp_path / "a run"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "round-000001.npz").touch()
+    with pytest.raises(UnwritableRunError) as refused, writing(RunFolder(folder)):
+        raise OSError("gone")
+    command = f"fedrobust deploy run SERVER --set output.resume=true --set 'output.dir={folder}'"
+    assert str(refused.value).endswith(f"then go on with: {command}")
 
 
 @pytest.mark.parametrize("error", [ConnectionError, TimeoutError, ValueError, KeyboardInterrupt])

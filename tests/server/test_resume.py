@@ -20,18 +20,18 @@ def folder(tmp_path):
     return found
 
 
-def resumed(folder, changed=(), **before):
+def resumed(folder, changed=(), deployed=False, rounds=5, **before):
     """Return where the run in `folder` stopped, which noted `before`, for a study with `changed` settings."""
     noted = {
         "schema": 2,
-        "experiment": Experiment.of().to_dict(),
+        "experiment": Experiment.of(federation__rounds=rounds).to_dict(),
         "dataset": {"digest": dataset().digest},
         "environment": VERSIONS,
         **before,
     }
     Checkpoint(2, weights(4.0), weights(3.0), 0.75, "", noted).save(folder)
-    settings = Experiment.of(**dict(changed)).to_dict()
-    return resumed_from(folder, settings, dataset(), Partition(), VERSIONS)
+    settings = Experiment.of(**{"federation__rounds": rounds, **dict(changed)}).to_dict()
+    return resumed_from(folder, settings, dataset(), Partition(), VERSIONS, deployed=deployed)
 
 
 def test_the_newest_checkpoint_is_found(folder, told):
@@ -69,3 +69,30 @@ def test_another_partition_is_told(folder):
     folder.write_json("partition.json", {"hash": "other"})
     with pytest.raises(ConfigError, match=r"run: partition\.json is not the partition of this study$"):
         resumed(folder)
+
+
+SITES = [{"client": 0, "name": "bern", "images": 70}, {"client": 1, "name": "chur", "images": None}]
+
+
+def test_a_run_of_real_sites_is_not_simulated_to_its_end(folder):
+    with pytest.raises(ConfigError) as refused:
+        resumed(folder, sites=SITES)
+    assert str(refused.value) == (
+        f"{folder.path}: the run was trained at the sites of a deployment (bern, chur), and a simulation would go on "
+        "with the server's own images in place of theirs: resume it with fedrobust deploy run SERVER --set "
+        f"output.resume=true --set output.dir={folder.path} (SERVER is the server's folder)"
+    )
+    assert resumed(folder, deployed=True, sites=SITES).round == 2
+
+
+def test_a_simulated_run_is_not_trained_to_its_end_at_real_sites(folder):
+    with pytest.raises(
+        ConfigError, match=r"the run was simulated, .* resume it with fedrobust run --resume .*/run, or"
+    ):
+        resumed(folder, deployed=True)
+
+
+@pytest.mark.parametrize("deployed", [True, False])
+def test_where_no_round_remains_a_run_is_concluded_anywhere(folder, deployed):
+    assert resumed(folder, deployed=deployed, rounds=2, sites=SITES).round == 2
+    assert resumed(folder, deployed=deployed, rounds=2).round == 2

@@ -14,8 +14,12 @@ def sites(run: Run) -> str:
         for site in admitted
         if site.images is not None
     ]
-    told = f"Deployed: {len(parts)} of {wording.count(len(admitted), 'site')} took part"
-    told += f", each with images that stayed there: {wording.enumerate_words(parts)}." if parts else "."
+    if not parts:
+        return f"Deployed: none of {wording.count(len(admitted), 'site')} had taken part when the run ended."
+    told = (
+        f"Deployed: {len(parts)} of {wording.count(len(admitted), 'site')} took part, each with images that stayed "
+        f"there: {wording.enumerate_words(parts)}."
+    )
     absent = [site.name for site in admitted if site.images is None]
     if absent:
         told += f" Not {wording.enumerate_words(absent)}: no node that could be used when the run began."
