@@ -194,8 +194,38 @@ def check_frozen(own: str, servers: object, model: Model, training: Training) ->
         )
 
 
+def check_real(study: Study, number: int) -> None:
+    """Refuse a study that simulates what a client with images of its own does not take part in.
+
+    Args:
+        study: of the server.
+        number: of the client.
+
+    Raises:
+        ConfigError: it changes the clients' images or their presence, or this client would attack.
+    """
+    experiment, own = study.experiment, "but this one has its own images (data-path)"
+    if study.site_shifts.lines:
+        raise ConfigError(
+            f"data.site-shifts = {list(experiment.data.site_shifts)}: it changes the images of simulated clients, "
+            f"{own}; take it out"
+        )
+    if experiment.federation.availability:
+        raise ConfigError(
+            f"federation.availability = {list(experiment.federation.availability)}: it says when simulated clients "
+            f"take part, {own}; take it out"
+        )
+    if number in study.schedule.malicious:
+        raise ConfigError(
+            f'poisoning.attack = "{experiment.poisoning.attack}": client {number} would attack, {own}; set "none", and '
+            "simulate attacks with fedrobust run"
+        )
+
+
 def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
     number = client_id_of(context.node_config)
+    if "data-path" in context.node_config:
+        check_real(study, number)
     attacker = None
     if number in study.schedule.malicious:
         steered = replace(study.local_training, update=partial(study.update_of, steered=True))
@@ -206,11 +236,6 @@ def _client(study: Study, context: Context, batchnorm: object = None) -> Client:
             study.classifier,
             steered if study.attack.steers else None,
             (lambda: study.features) if study.experiment.training.features_are_cached else None,
-        )
-    if study.site_shifts.lines and "data-path" in context.node_config:
-        raise ConfigError(
-            f"data.site-shifts = {list(study.experiment.data.site_shifts)}: it changes the images of simulated "
-            "clients, but this one has its own (data-path); take it out"
         )
     images = shard(context.node_config, study.shard, study.problem)
     measure = None

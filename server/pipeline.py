@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from fedrobust.checks import check
+from fedrobust.deployment.deployable import check_deployable
 from fedrobust.deployment.keys import site_names
-from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.models.layout import Weights
 from fedrobust.plain import MOST_STRING, plain_text
 from fedrobust.report.page import write as write_report
@@ -26,14 +26,13 @@ from fedrobust.runs.privacy_page import privacy_page
 from fedrobust.runs.record import ModelEvaluationRecord, RunRecord
 from fedrobust.runs.round_log import RoundLog
 from fedrobust.runtime import start_tensorflow
-from fedrobust.study.file_digests import file_digests
 from fedrobust.training.distillation_methods.contract import attacks_on_student
 from server.beginning import note_beginning
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
 from server.promises import check_absent, check_promises
 from server.recorder import Recorder
-from server.resume import resumed_from
+from server.resumption import resumed
 from server.shared_rounds import attacked
 from server.sites import sites_record, tell_of_absent
 from server.stages.distillation import Student
@@ -71,6 +70,8 @@ class Pipeline:
         start_tensorflow(evaluation_threads(experiment.engine))
         emit(StageStarted("loading the data"))
         check(parts.study)
+        if site_names() is not None:
+            check_deployable(experiment)
         if parts.auditor is not None:
             parts.auditor.check_control(parts.study.dataset)
         emit(StageStarted("building the model"))
@@ -86,7 +87,7 @@ class Pipeline:
         else:
             folder = RunFolder.create(experiment.name, output.root, output.dir)
         with folder.locked(), writing(folder):
-            state = self.resumed(folder) if output.resume else self.begun(folder, weights)
+            state = resumed(parts, self.recorder, folder) if output.resume else self.begun(folder, weights)
             self.announce(folder, state)
             self.run_in(folder, state)
 
@@ -98,39 +99,6 @@ class Pipeline:
         folder.write_json("environment.json", self.record.environment)
         self.recorder.log = RoundLog.of(folder, ())
         return Checkpoint(0, weights, weights, -np.inf, experiment.base, self.record.to_json())
-
-    def resumed(self, folder: RunFolder) -> Checkpoint:
-        """Return the state at which the run in `folder` stopped.
-
-        Raises:
-            ConfigError: study, data or partition differ from the run's.
-        """
-        study = self.parts.study
-        settings, now = self.experiment.to_dict(), self.record.environment
-        state = resumed_from(
-            folder,
-            settings,
-            study.dataset,
-            study.partition,
-            now,
-            study.network_digest,
-            file_digests(study),
-            site_names() is not None,
-        )
-        before = RunRecord.read(state.result)
-        log = RoundLog.continued(folder, state.log)
-        for one in before.rounds:
-            log.append(one)
-        self.recorder.log, before = log, replace(before, rounds=())
-        if before.shared is not None and before.shared.rounds == state.round:
-            self.recorder.start_after(before)
-        else:
-            self.recorder.go_on(before, state.round)
-        if isinstance(self.parts.grid, SimulatedGrid):
-            self.parts.grid.restore(state.clients)
-        # A round with a record but without a checkpoint is run again.
-        log.publish()
-        return state
 
     def announce(self, folder: RunFolder, state: Checkpoint) -> None:
         """Emit the event that the study starts or is resumed."""
@@ -238,7 +206,8 @@ class Pipeline:
         if parts.central_baseline is not None:
             emit(StageStarted("training on all images in one place"))
             self.recorder.note(central=parts.central_baseline())
-        if parts.client_comparison is not None:
+        # Where the rounds of a deployment are concluded in a simulation, the clients' images are not here.
+        if parts.client_comparison is not None and self.record.sites is None:
             emit(StageStarted(f"measuring the models of {len(parts.client_comparison.clients)} clients"))
             self.recorder.note(clients=parts.client_comparison(state))
 

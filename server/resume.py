@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedrobust.algorithms import Algorithm
+from fedrobust.algorithms.contract import keeps_state, pairs_states
 from fedrobust.atomic import sweep
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
@@ -105,4 +107,34 @@ def _check_clients(folder: RunFolder, before: RunRecord, deployed: bool) -> None
         f"{folder.path}: the run was trained at the sites of a deployment ({names}), "
         "and a simulation would go on with the server's own images in place of theirs: resume it with "
         f"{resume_command(folder.path, True)} (SERVER is the server's folder)"
+    )
+
+
+def check_states(folder: RunFolder, algorithm: Algorithm, name: str, round: int) -> str:
+    """Refuse to go on after `round` at nodes if the server's state would not match those that they no longer have.
+
+    Nodes keep the algorithm's state of a client in memory, for one run.
+
+    Args:
+        folder: of the run.
+        algorithm: of the study.
+        name: ``training.algorithm``.
+        round: the last finished round.
+
+    Returns:
+        A remark where clients begin anew with a state that is theirs alone; "" where they have none.
+
+    Raises:
+        ConfigError: the states of server and clients have to match.
+    """
+    if not round or not keeps_state(algorithm):
+        return ""
+    if pairs_states(algorithm):
+        raise ConfigError(
+            f'{folder.path}: training.algorithm = "{name}": the nodes keep its state in memory for one run, and the '
+            "server's state does not match nodes without theirs: this run cannot be resumed at nodes; start a new one"
+        )
+    return (
+        f'training.algorithm = "{name}": resumed after round {round}, when the clients began anew with what is their '
+        "own: nodes keep it in memory for one run"
     )

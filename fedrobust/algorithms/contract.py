@@ -13,6 +13,8 @@ averaging:
     ``sends``, a mapping of the arrays that it sends beside its weights. ``start`` are the global weights; ``state`` is
     the state that it last returned, empty at first; ``train`` runs the local update from given weights, has the round
     and the model's layout, and may be called more than once.
+``stateless = True``
+    `client` returns an empty state.
 ``sends(layout)``
     returns the lengths of the float32 vectors that every client sends beside its weights, by name. The server rejects a
     reply whose vectors have other lengths, or values that are not finite or exceed 1e6. Valid ones are aggregated as
@@ -34,6 +36,10 @@ averaging:
 A client's state stays with the client: in Flower's ``Context.state`` of its node, and in the checkpoints of a
 simulation. It is kept also after a round that the server rejects, of which clients are not informed. A malicious client
 that trains follows the algorithm on its poisoned images, and sends its arrays; one that does not train sends zeros.
+
+A node keeps its state in memory, for one run. Where it is lost, by a restart of the node or of the run, the client
+begins anew. An algorithm whose server has a state, too (`pairs_states`), is then wrong for good: its two sides no
+longer match.
 """
 
 from collections.abc import Callable, Mapping
@@ -148,6 +154,28 @@ def keeps_statistics(algorithm: Algorithm) -> bool:
 def is_steered(algorithm: Algorithm) -> bool:
     """Return whether the clients' local update takes corrections."""
     return bool(getattr(algorithm, "steered", False))
+
+
+def keeps_state(algorithm: Algorithm) -> bool:
+    """Return whether clients keep a state from round to round.
+
+    Example:
+        >>> from fedrobust.algorithms import FedNova, FedPer
+        >>> keeps_state(FedPer()), keeps_state(FedNova())
+        (True, False)
+    """
+    return hasattr(algorithm, "client") and not getattr(algorithm, "stateless", False)
+
+
+def pairs_states(algorithm: Algorithm) -> bool:
+    """Return whether clients and server keep states that have to match: that of the server is of all clients' states.
+
+    Example:
+        >>> from fedrobust.algorithms import FedPer, Scaffold
+        >>> pairs_states(Scaffold()), pairs_states(FedPer())
+        (True, False)
+    """
+    return keeps_state(algorithm) and hasattr(algorithm, "server")
 
 
 def passes_of(algorithm: Algorithm, epochs: int) -> int:

@@ -26,6 +26,7 @@ class FedNova:
     """
 
     normalises: ClassVar[bool] = True
+    stateless: ClassVar[bool] = True
 
     def client(
         self, start: Weights, state: State, train: Train

@@ -12,6 +12,7 @@ from pathlib import Path
 from fedrobust.complaints import printable
 from fedrobust.config import Experiment
 from fedrobust.deployment.control import Control, RunFailedError, control, wait_for_sites
+from fedrobust.deployment.deployable import check_deployable
 from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.folders import Deployment, Server, Site
 from fedrobust.deployment.inspection import inspect
@@ -28,8 +29,10 @@ def study_of(server: Server, overrides: Iterable[str] = ()) -> Experiment:
 
     Raises:
         ConfigError: it cannot be read.
+        DeploymentError: with these overrides it is for simulations alone.
     """
     experiment = Experiment.load(server.study, overrides)
+    check_deployable(experiment)
     folder = experiment.output.dir
     # The server's process has another working folder than this one.
     return experiment.changed(

@@ -19,6 +19,7 @@ from fedrobust.deployment.certificates import (
     read_certificate,
     read_private_key,
 )
+from fedrobust.deployment.deployable import check_deployable
 from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.folders import Deployment, Server, Site, opened
 from fedrobust.errors import FedrobustError
@@ -166,6 +167,7 @@ def _nodes(server: Server) -> Inspected:
 
 def _study(server: Server) -> Inspected:
     experiment = Experiment.load(server.study)
+    check_deployable(experiment)
     dataset = Study.up_to_date(experiment).dataset
     if experiment.federation.clients != len(server.sites):
         raise DeploymentError(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fedrobust.config import Experiment
 from fedrobust.data.search_path import resolve
+from fedrobust.deployment.deployable import check_deployable
 from fedrobust.deployment.folder_file import DeploymentError
 
 WAIT = 3600.0
@@ -37,7 +38,7 @@ def server_study(experiment: Experiment, sites: int, evaluation: str = "") -> Ex
         DeploymentError: the study needs the sites' images in one place, or attacks them.
         DataError: there is no such file.
     """
-    _check_deployable(experiment)
+    check_deployable(experiment)
     data, base = experiment.data, Path(experiment.base) if experiment.base else None
     if data.clients and not evaluation:
         raise DeploymentError(
@@ -59,28 +60,6 @@ def server_study(experiment: Experiment, sites: int, evaluation: str = "") -> Ex
         output__root="runs",
         output__dir="",
     )
-
-
-def _check_deployable(experiment: Experiment) -> None:
-    poisoning, data, baselines = experiment.poisoning, experiment.data, experiment.evaluation.baselines
-    if poisoning.attack != "none" and experiment.malicious:
-        raise DeploymentError(
-            f'poisoning.attack = "{poisoning.attack}": a deployment would attack real sites; set "none", and simulate '
-            "attacks with fedrobust run"
-        )
-    if data.site_shifts:
-        raise DeploymentError(
-            f"data.site-shifts = {list(data.site_shifts)}: real sites have images of their own; take it out"
-        )
-    if experiment.federation.availability:
-        raise DeploymentError(
-            f"federation.availability = {list(experiment.federation.availability)}: it simulates sites that come and "
-            "go; real ones do so by themselves; take it out"
-        )
-    if baselines:
-        raise DeploymentError(
-            f"evaluation.baselines = {list(baselines)}: they are trained where all images are in one place; take it out"
-        )
 
 
 def changes(simulated: Experiment, deployed: Experiment) -> list[str]:

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from deployed import SITES, hospital, study, written
+from typer.testing import CliRunner
 
+from fedrobust import cli
 from fedrobust.config import Experiment
 from fedrobust.deployment import certificates, initialise, renewal
+from fedrobust.deployment.dry_run import study_of
 from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.folders import Deployment, Server, Site, opened, server_folder, site_folder
 from fedrobust.deployment.inspection import inspect, inspect_server, inspect_site
@@ -128,11 +131,33 @@ def test_what_cannot_be_deployed_is_refused(data, tmp_path, change, reason):
         ({"data__site_shifts": ["0: blur(severity=1)"]}, "take it out"),
         ({"evaluation__baselines": ["central"]}, "take it out"),
         ({"federation__availability": ["0: dropout"]}, "real ones do so by themselves; take it out"),
+        ({"training__algorithm": "scaffold"}, "loses when it restarts"),
+        ({"training__algorithm": "feddyn(alpha=0.2)"}, "loses when it restarts"),
     ],
 )
 def test_a_study_that_needs_a_simulation_is_refused(data, settings, reason):
     with pytest.raises(DeploymentError, match=reason):
         server_study(study(data, **settings), 3, str(data / "server.npz"))
+
+
+@pytest.mark.parametrize("algorithm", ["fednova", "fedprox", "fedper", "ditto"])
+def test_states_that_clients_alone_have_are_no_reason_to_refuse(data, algorithm):
+    assert server_study(study(data, training__algorithm=algorithm), 3, str(data / "server.npz"))
+
+
+ATTACK = ["poisoning.attack=sign-flip", "poisoning.malicious=0.4"]
+
+
+def test_settings_that_attack_are_refused_after_init_too(deployment):
+    with pytest.raises(DeploymentError, match="would attack real sites"):
+        study_of(deployment.server, ATTACK)
+    sets = [part for each in ATTACK for part in ("--set", each)]
+    done = CliRunner().invoke(cli.app, ["deploy", "run", str(deployment.folder), *sets])
+    assert done.exit_code == 2
+    assert "would attack real sites" in done.output
+    path = deployment.server.study
+    path.write_text(study_of(deployment.server).changed(ATTACK).to_toml())
+    assert "would attack real sites" in fault(inspect_server(deployment.server))
 
 
 def test_held_out_sites_are_no_clients(data):

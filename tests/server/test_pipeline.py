@@ -22,6 +22,7 @@ import server.beginning
 import server.model_parts
 import server.pipeline
 from fedrobust.audit.predictions import predictions_record
+from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.keys import SITES
 from fedrobust.evaluation.metrics import NotFiniteError, measure
 from fedrobust.evaluation.robustness import Robustness
@@ -242,6 +243,14 @@ def test_a_study_without_an_audit_has_no_control(begun):
     with_parts(done.parts, auditor=None)
     done.run()
     assert [call[0] for call in calls] == ["tensorflow", "check", "memory", "run_in"]
+
+
+def test_the_server_of_a_deployment_refuses_what_only_a_simulation_can_run(begun, monkeypatch):
+    monkeypatch.setenv(SITES, '{"0": "bern"}')
+    done, calls = begun(training__algorithm="scaffold")
+    with pytest.raises(DeploymentError, match=r'training.algorithm = "scaffold"'):
+        done.run()
+    assert [call[0] for call in calls] == ["tensorflow", "check"]
 
 
 def test_a_folder_of_its_own_is_made_below_the_root(begun, tmp_path):

@@ -3,10 +3,11 @@
 import pytest
 from small_study import Partition, dataset, stages, weights
 
+from fedrobust.algorithms import Ditto, FedAvg, FedDyn, FedNova, Scaffold
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.folder import RunFolder
-from server.resume import resumed_from
+from server.resume import check_states, resumed_from
 
 VERSIONS = {"tensorflow": "2.21", "keras": "3.11", "numpy": "2.3", "workers": 0}
 
@@ -96,3 +97,26 @@ def test_a_simulated_run_is_not_trained_to_its_end_at_real_sites(folder):
 def test_where_no_round_remains_a_run_is_concluded_anywhere(folder, deployed):
     assert resumed(folder, deployed=deployed, rounds=2, sites=SITES).round == 2
     assert resumed(folder, deployed=deployed, rounds=2).round == 2
+
+
+@pytest.mark.parametrize(("name", "algorithm"), [("scaffold", Scaffold()), ("feddyn", FedDyn())])
+def test_servers_states_without_those_of_the_nodes_are_not_gone_on_with(folder, name, algorithm):
+    with pytest.raises(ConfigError) as refused:
+        check_states(folder, algorithm, name, 3)
+    assert str(refused.value) == (
+        f'{folder.path}: training.algorithm = "{name}": the nodes keep its state in memory for one run, and the '
+        "server's state does not match nodes without theirs: this run cannot be resumed at nodes; start a new one"
+    )
+    assert check_states(folder, algorithm, name, 0) == "", "nobody has a state yet"
+
+
+def test_states_that_nodes_alone_have_begin_anew_with_a_remark(folder):
+    assert check_states(folder, Ditto(), "ditto", 3) == (
+        'training.algorithm = "ditto": resumed after round 3, when the clients began anew with what is their own: '
+        "nodes keep it in memory for one run"
+    )
+
+
+@pytest.mark.parametrize("algorithm", [FedAvg(), FedNova()])
+def test_without_states_nothing_is_said(folder, algorithm):
+    assert check_states(folder, algorithm, "it", 3) == ""

@@ -1,0 +1,57 @@
+"""Resume a run: its state, its record and the states of its clients."""
+
+from dataclasses import replace
+
+from fedrobust.deployment.keys import site_names
+from fedrobust.engines.grid import SimulatedGrid
+from fedrobust.runs.checkpoint import Checkpoint
+from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import RunRecord
+from fedrobust.runs.round_log import RoundLog
+from fedrobust.study.file_digests import file_digests
+from server.parts import ServerParts
+from server.recorder import Recorder
+from server.resume import check_states, resumed_from
+
+
+def resumed(parts: ServerParts, recorder: Recorder, folder: RunFolder) -> Checkpoint:
+    """Return the state at which the run in `folder` stopped, with the record of its rounds in `recorder`.
+
+    Args:
+        parts: of the study's server; simulated clients get their states back.
+        recorder: of the run.
+        folder: of the run.
+
+    Raises:
+        ConfigError: study, data, partition or clients differ from the run's.
+    """
+    study, grid, experiment = parts.study, parts.grid, parts.study.experiment
+    state = resumed_from(
+        folder,
+        experiment.to_dict(),
+        study.dataset,
+        study.partition,
+        recorder.run.environment,
+        study.network_digest,
+        file_digests(study),
+        site_names() is not None,
+    )
+    remark = ""
+    if not isinstance(grid, SimulatedGrid) and state.round < experiment.federation.rounds:
+        remark = check_states(folder, study.algorithm, experiment.training.algorithm, state.round)
+    before = RunRecord.read(state.result)
+    log = RoundLog.continued(folder, state.log)
+    for one in before.rounds:
+        log.append(one)
+    recorder.log, before = log, replace(before, rounds=())
+    if before.shared is not None and before.shared.rounds == state.round:
+        recorder.start_after(before)
+    else:
+        recorder.go_on(before, state.round)
+    if remark:
+        recorder.note(remarks=(*recorder.run.remarks, remark))
+    if isinstance(grid, SimulatedGrid):
+        grid.restore(state.clients)
+    # A round with a record but without a checkpoint is run again.
+    log.publish()
+    return state
