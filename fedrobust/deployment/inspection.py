@@ -159,6 +159,11 @@ def _nodes(server: Server) -> Inspected:
             raise DeploymentError(
                 f"{server.keys / 'nodes' / name}.pub: client {client}, the study has 0 to {len(server.sites) - 1}"
             )
+        if name != (own := f"{server.sites[client]}-{client}"):
+            raise DeploymentError(
+                f"{server.keys / 'nodes' / name}.pub: client {client} is {server.sites[client]}: name the file "
+                f"{own}.pub, by which the site is known as online"
+            )
     lacking = [name for client, name in enumerate(server.sites) if client not in nodes.values()]
     yield f"{len(nodes)} of {len(server.sites)} sites are admitted: {', '.join(nodes)}"
     if lacking:

@@ -10,12 +10,13 @@ from fedrobust.config import Experiment
 from fedrobust.deployment.certificates import read_certificate
 from fedrobust.deployment.folders import Server, Site
 
+INSTRUCTIONS = "INSTRUCTIONS.md"
+"""The page of a party."""
+
 
 def write_server_pages(server: Server, experiment: Experiment) -> None:
     """Write the server's instructions, unit and container file."""
-    dates = _dates(server.keys / "ca.crt", server.keys / "server.pem")
-    timeout = f"{experiment.engine.client_timeout:g}"
-    _write(server.folder / "INSTRUCTIONS.md", "server.md.j2", server=server, timeout=timeout, **dates)
+    _write(server.folder / INSTRUCTIONS, server_instructions(server, experiment))
     _write_service(
         server.folder,
         title=f"the server of the federation {server.federation}",
@@ -29,9 +30,28 @@ def write_server_pages(server: Server, experiment: Experiment) -> None:
 
 def write_site_pages(site: Site, experiment: Experiment, server_certificate: Path) -> None:
     """Write a site's instructions, unit and container file."""
+    _write(site.folder / INSTRUCTIONS, site_instructions(site, experiment, server_certificate))
+    _write_service(
+        site.folder,
+        title=f"the node of {site.name} in the federation {site.federation}",
+        name=site.name,
+        command="node",
+        writes="",
+        ports="",
+        data=site.data,
+    )
+
+
+def server_instructions(server: Server, experiment: Experiment) -> str:
+    """Return the server's instructions, with the days on which its certificates end."""
+    dates = _dates(server.keys / "ca.crt", server.keys / "server.pem")
+    return _rendered("server.md.j2", server=server, timeout=f"{experiment.engine.client_timeout:g}", **dates)
+
+
+def site_instructions(site: Site, experiment: Experiment, server_certificate: Path) -> str:
+    """Return a site's instructions, with the days on which the certificates of authority and server end."""
     height, width, channels = site.takes.image_shape
-    _write(
-        site.folder / "INSTRUCTIONS.md",
+    return _rendered(
         "site.md.j2",
         site=site,
         height=height,
@@ -42,15 +62,6 @@ def write_site_pages(site: Site, experiment: Experiment, server_certificate: Pat
         beside=_beside(experiment),
         privacy=_privacy(experiment),
         **_dates(site.authority, server_certificate),
-    )
-    _write_service(
-        site.folder,
-        title=f"the node of {site.name} in the federation {site.federation}",
-        name=site.name,
-        command="node",
-        writes="",
-        ports="",
-        data=site.data,
     )
 
 
@@ -84,12 +95,12 @@ def _dates(authority: Path, server: Path) -> dict[str, str]:
 
 
 def _write_service(folder: Path, *, name: str, **content: str) -> None:
-    unit = folder / f"fedrobust-{name}.service"
-    _write(unit, "unit.service.j2", name=name, **content)
-    _write(folder / "Containerfile", "Containerfile.j2", name=name, version=fedrobust.__version__, **content)
+    _write(folder / f"fedrobust-{name}.service", _rendered("unit.service.j2", name=name, **content))
+    text = _rendered("Containerfile.j2", name=name, version=fedrobust.__version__, **content)
+    _write(folder / "Containerfile", text)
 
 
-def _write(path: Path, template: str, **content: object) -> None:
+def _rendered(template: str, **content: object) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fedrobust.deployment"),
         undefined=jinja2.StrictUndefined,
@@ -99,4 +110,8 @@ def _write(path: Path, template: str, **content: object) -> None:
         # Markdown, units and container files are no HTML; what is filled in are names that were checked.
         autoescape=False,
     )
-    path.write_text(environment.get_template(template).render(content), encoding="utf-8")
+    return environment.get_template(template).render(content)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -22,7 +22,7 @@ from fedrobust.deployment.certificates import (
 from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.folders import Deployment, Server, Site, opened
 from fedrobust.deployment.initialise import AUTHORITY_DAYS, write_node_key
-from fedrobust.deployment.pages import write_server_pages, write_site_pages
+from fedrobust.deployment.pages import INSTRUCTIONS, server_instructions, site_instructions
 
 
 def renew(folder: Path, days: int = DAYS) -> list[str]:
@@ -82,9 +82,10 @@ def _renew_server(deployment: Deployment, days: int) -> list[str]:
     _replace(server.keys / "server.pem", pem(certificate), public_file)
     _replace(server.keys / "server.key", server_key(key), private_file)
     study = Experiment.load(server.study)
-    write_server_pages(server, study)
+    # Units and container files are the hosts' own once they are written, and name no certificate.
+    _renew_page(server.folder / INSTRUCTIONS, server_instructions(server, study))
     for site in deployment.sites:
-        write_site_pages(site, study, server.keys / "server.pem")
+        _renew_page(site.folder / INSTRUCTIONS, site_instructions(site, study, server.keys / "server.pem"))
     told.append(
         f"{server.keys / 'server.pem'}: valid until {certificate.not_valid_after_utc:%Y-%m-%d}; copy it and server.key "
         "to the server, if it is elsewhere, and restart it"
@@ -100,6 +101,12 @@ def _set_aside(*paths: Path) -> None:
     for path in paths:
         if path.exists():
             os.replace(path, path.with_name(f"{path.name}.old"))
+
+
+def _renew_page(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        _set_aside(path)
+        path.write_text(text, encoding="utf-8")
 
 
 def _replace(path: Path, content: bytes, write: Callable[[Path, bytes], None]) -> None:

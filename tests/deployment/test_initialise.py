@@ -200,6 +200,12 @@ BREAKS = {
     "not this site's public key": lambda d: shutil.copy(
         d.sites[1].keys / "node.pub", d.server.keys / "nodes" / "bern-0.pub"
     ),
+    "name the file bern-0.pub": lambda d: (d.server.keys / "nodes" / "bern-0.pub").rename(
+        d.server.keys / "nodes" / "inselspital-0.pub"
+    ),
+    "client 1 is chur: name the file chur-1.pub": lambda d: (d.server.keys / "nodes" / "chur-1.pub").rename(
+        d.server.keys / "nodes" / "bern-1.pub"
+    ),
     "not the key of server.pem": lambda d: shutil.copy(d.authority / "ca.key", d.server.keys / "server.key"),
     "not valid for fl.example.org": lambda d: certificate(d, 100, ("other.example.org",)),
     "federation.clients = 3": lambda d: (d.server.folder / "server.toml").write_text(
@@ -274,6 +280,25 @@ def test_renewal_keeps_the_authority_and_the_sites(deployment):
     for path in (deployment.server, *deployment.sites):
         expiry = certificates.read_certificate(deployment.server.keys / "server.pem").not_valid_after_utc
         assert f"{expiry:%Y-%m-%d}" in (path.folder / "INSTRUCTIONS.md").read_text()
+
+
+def test_renewal_leaves_edited_units_and_keeps_edited_instructions(deployment):
+    folders = (deployment.server.folder, *(site.folder for site in deployment.sites))
+    edited = [path for folder in folders for path in (*folder.glob("*.service"), folder / "Containerfile")]
+    pages = [folder / "INSTRUCTIONS.md" for folder in folders]
+    for path in (*edited, *pages):
+        path.write_text("our own")
+    renewal.renew(deployment.folder, 100)
+    assert len(edited) == 8
+    assert {path.read_text() for path in edited} == {"our own"}
+    assert {path.with_name("INSTRUCTIONS.md.old").read_text() for path in pages} == {"our own"}
+    assert all("fedrobust" in path.read_text() for path in pages)
+
+
+def test_instructions_that_stay_the_same_are_not_set_aside(deployment):
+    page = deployment.server.folder / "INSTRUCTIONS.md"
+    renewal._renew_page(page, page.read_text())
+    assert not page.with_name("INSTRUCTIONS.md.old").exists()
 
 
 def test_an_authority_that_ends_is_renewed_with_its_key(deployment):
