@@ -4,6 +4,7 @@ What `fedrobust deploy` does:
 
 initialise     writes the folders of the server and of every site
 folders        what is in them; `folder_file` reads their settings, `pages` writes their instructions
+addresses      of the server: how they are written, and where it listens
 server_study   the study of a server, from one that may have been simulated
 deployable     which studies are refused
 certificates   X.509 certificates and key pairs

@@ -15,6 +15,7 @@ from typing import Self
 import tomli_w
 
 from fedrobust.data.file_check import Expected
+from fedrobust.deployment.addresses import address_of
 from fedrobust.deployment.folder_file import DeploymentError, FolderFile
 
 SITE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
@@ -58,8 +59,7 @@ class Server:
     @property
     def address(self) -> str:
         """HOST:PORT at which sites reach the server."""
-        host = self.hosts[0]
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return address_of(self.hosts[0], self.port)
 
     @classmethod
     def read(cls, folder: Path) -> Self:

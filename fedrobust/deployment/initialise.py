@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fedrobust.config import Experiment
 from fedrobust.data.file_check import Expected
+from fedrobust.deployment.addresses import listen_of
 from fedrobust.deployment.certificates import (
     DAYS,
     Authority,
@@ -31,8 +32,6 @@ AUTHORITY_DAYS = 10 * 365
 
 DRAFT = ".fedrobust-deployment-"
 """Prefix of the folder in which a deployment is written until it is whole."""
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def initialise(
@@ -73,8 +72,9 @@ def initialise(
     certificate = server_certificate(authority, key.public_key(), list(hosts), days)
     # Its secrets do not stay behind where this process is killed: the next deployment written there removes it.
     with temporary_folder(DRAFT, out.parent) as draft:
-        listen = "127.0.0.1" if set(hosts) <= set(LOOPBACK) else "0.0.0.0"
-        server = Server(draft / "server", study.name, hosts, listen, port, control_port, tuple(sites))
+        server = Server(
+            draft / "server", study.name, hosts, listen_of(hosts), port, control_port, tuple(sites)
+        )
         _write_authority(draft / "authority", authority)
         nodes = _folder(server.keys / "nodes")
         _folder(server.folder / "runs")

@@ -37,6 +37,7 @@ from flwr.superlink.servicer.fleet import fleet_handlers
 from starlette.types import ASGIApp
 
 from fedrobust.deployment.account import AccountToken, read_token
+from fedrobust.deployment.addresses import address_of, listening
 from fedrobust.deployment.certificates import check_validity, hosts_of, read_certificate, read_private_key
 from fedrobust.deployment.checked_objects import use_checked_objects
 from fedrobust.deployment.executor import executor, when_over
@@ -170,23 +171,6 @@ def configuration(
     )
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address.
-
-    Raises:
-        CoordinatorError: the address is not this host's, or in use.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except (OSError, OverflowError) as error:
-        bound.close()
-        raise CoordinatorError(f"{host}:{port}: cannot listen there: {error}") from error
-    return bound
-
-
 def serve(
     app: ASGIApp, keys: KeyFolder, sockets: Iterable[socket.socket], process: "subprocess.Popen[bytes]"
 ) -> bool:
@@ -255,8 +239,10 @@ def run(options: argparse.Namespace) -> None:
             executor("serverapp", address, secret, keys.authority, {ADMITTED: str(admitted), SITES: names})
         )
         door = FrontDoor(app, options.control_port, {node.public: node.name for node in nodes})
-        where = f"{options.host}:{options.port}; the account at {address}"
-        print(f"{len(nodes)} nodes are admitted at {where}", flush=True)  # noqa: T201
+        print(  # noqa: T201
+            f"{len(nodes)} nodes are admitted at {address_of(options.host, options.port)}; the account at {address}",
+            flush=True,
+        )
         if not serve(door, keys, sockets, process):
             raise CoordinatorError("the process that starts the server's app ended: see above; start again")
 

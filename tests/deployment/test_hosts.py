@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -147,17 +146,6 @@ def test_flowers_other_ports_stay_shut(keys, monkeypatch, name):
     monkeypatch.setenv(name, "1")
     with pytest.raises(superlink.CoordinatorError, match=name):
         superlink.run(options(keys))
-
-
-def test_an_address_that_is_taken_or_elsewhere_is_said(keys):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(superlink.CoordinatorError, match="cannot listen"):
-            superlink.listening("127.0.0.1", taken.getsockname()[1])
-    for host in ("192.0.2.1", "no such host", ""):
-        with pytest.raises(superlink.CoordinatorError, match="cannot listen"):
-            superlink.listening(host or "256.0.0.1", 0)
 
 
 @pytest.fixture(params=["memory", "file"])
