@@ -34,7 +34,7 @@ from server.promises import check_absent, check_promises
 from server.recorder import Recorder
 from server.resumption import resumed
 from server.shared_rounds import attacked
-from server.sites import sites_record, tell_of_absent
+from server.sites import changed, sites_record, tell_of_absent, together
 from server.stages.distillation import Student
 from server.stages.evaluation import Evaluator
 from server.stages.examples import save_examples
@@ -172,7 +172,10 @@ class Pipeline:
         tell_of_absent(registry, self.experiment.federation.clients)
         check_absent(self.parts.study.promise, self.experiment.federation, len(registry.client_ids))
         forecast = self.parts.forecast
-        self.recorder.note(forecast=forecast, sites=sites_record(registry))
+        before, sites, resumed_after = self.record.sites, sites_record(registry), self.record.resumed_after
+        if resumed_after and (remark := changed(before, sites, resumed_after[-1])):
+            self.recorder.note(remarks=(*self.record.remarks, remark))
+        self.recorder.note(forecast=forecast, sites=together(before, sites))
         emit(ForecastMade(forecast.line(), forecast.to_json(), forecast.rows()))
         forecast.check()
 

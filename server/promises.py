@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fedrobust.config.sections import Federation
 from fedrobust.engines.grid import SimulatedGrid
@@ -199,6 +200,39 @@ def client_records(parts: ServerParts) -> tuple[PromisedClientRecord, ...]:
     if len(found) <= MOST_LISTED:
         return tuple(found)
     return tuple(sorted(found, key=lambda one: -promises.epsilons[one.images])[:MOST_LISTED])
+
+
+def promised_together(before: PrivacyRecord | None, now: PrivacyRecord | None) -> PrivacyRecord | None:
+    """Return the promises of a resumed run, whose clients may be others than before.
+
+    Each is of a client that takes part in every round, and so holds for one that came late or left. The promise to
+    images is the weaker one of both, and lists the clients of both, each with its weaker promise.
+
+    Args:
+        before: the record of the rounds before.
+        now: that of the clients that are connected now.
+    """
+    if before is None or now is None:
+        return before or now
+    later = {one.unit: one for one in now.promises}
+    promises = tuple(
+        _weaker(one, later[one.unit]) if one.unit == "image" and one.unit in later else one
+        for one in before.promises
+    )
+    return replace(before, promises=promises)
+
+
+def _weaker(one: PromiseRecord, other: PromiseRecord) -> PromiseRecord:
+    clients: dict[int, PromisedClientRecord] = {}
+    for each in (*(one.clients or ()), *(other.clients or ())):
+        clients[each.client] = max(clients.get(each.client, each), each, key=_epsilon)
+    return replace(
+        max(one, other, key=_epsilon), clients=tuple(clients[client] for client in sorted(clients))
+    )
+
+
+def _epsilon(promise: PromiseRecord | PromisedClientRecord) -> float:
+    return math.inf if promise.epsilon is None else promise.epsilon
 
 
 def finite(value: float) -> float | None:

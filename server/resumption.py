@@ -6,10 +6,12 @@ from fedrobust.deployment.keys import site_names
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.promised import told
 from fedrobust.runs.record import RunRecord
 from fedrobust.runs.round_log import RoundLog
 from fedrobust.study.file_digests import file_digests
 from server.parts import ServerParts
+from server.promises import promised_together
 from server.recorder import Recorder
 from server.resume import check_states, resumed_from
 
@@ -39,7 +41,7 @@ def resumed(parts: ServerParts, recorder: Recorder, folder: RunFolder) -> Checkp
     remark = ""
     if not isinstance(grid, SimulatedGrid) and state.round < experiment.federation.rounds:
         remark = check_states(folder, study.algorithm, experiment.training.algorithm, state.round)
-    before = RunRecord.read(state.result)
+    before, now = RunRecord.read(state.result), recorder.run
     log = RoundLog.continued(folder, state.log)
     for one in before.rounds:
         log.append(one)
@@ -52,6 +54,10 @@ def resumed(parts: ServerParts, recorder: Recorder, folder: RunFolder) -> Checkp
         recorder.note(remarks=(*recorder.run.remarks, remark))
     if isinstance(grid, SimulatedGrid):
         grid.restore(state.clients)
+    elif state.round < experiment.federation.rounds:
+        promised = promised_together(before.privacy, now.privacy)
+        others = [one for one in recorder.run.remarks if one not in told(before.privacy)]
+        recorder.note(privacy=promised, remarks=(*others, *told(promised)))
     # A round with a record but without a checkpoint is run again.
     log.publish()
     return state

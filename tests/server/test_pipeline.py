@@ -42,6 +42,7 @@ from fedrobust.runs.record import (
     ModelEvaluationRecord,
     ModelRecord,
     RoundRecord,
+    SiteRecord,
     StudentRecord,
     ToleranceRecord,
 )
@@ -477,6 +478,22 @@ def test_clients_get_ready_and_the_costs_are_told_before_the_first_round(told):
         StageStarted("3 of 4 clients have a node: the others take no part"),
         ForecastMade("3 seconds", {"seconds": 3}, [("a round", "1 s")]),
     ]
+
+
+def test_sites_that_trained_before_a_run_was_resumed_are_not_forgotten(monkeypatch):
+    monkeypatch.setenv(SITES, '{"0": "bern", "1": "chur"}')
+    registry = SimpleNamespace(refused=(), client_ids=np.array([1]), sizes=np.array([80]))
+    done = pipeline(
+        ready={"registry": registry, "forecast": Forecast(), "rehearse": lambda: None}, federation__clients=2
+    )
+    before = (SiteRecord(client=0, name="bern", images=70), SiteRecord(client=1, name="chur"))
+    done.recorder.note(sites=before, resumed_after=(1, 3))
+    done.prepare()
+    assert [site.images for site in done.record.sites] == [70, 80]
+    assert (
+        done.record.remarks[-1]
+        == "resumed after round 3 without bern, and with chur, which took no part before"
+    )
 
 
 def test_a_round_that_does_not_fit_is_told_and_refused(told):

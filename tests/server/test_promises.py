@@ -13,7 +13,7 @@ from fedrobust.runs.promised import headline, rows_of, told
 from fedrobust.study import Study
 from server.callbacks import FinishedRound, PrivacySpent
 from server.image_promises import ImagePromises
-from server.promises import check_absent, check_promises, privacy_record
+from server.promises import check_absent, check_promises, privacy_record, promised_together
 
 UNIFORM = "mean(weighting='uniform')"
 
@@ -132,3 +132,25 @@ def test_sites_that_are_not_connected_break_what_is_accounted(mechanism, setting
     check_absent(study.promise, study.experiment.federation, 10)
     with pytest.raises(ConfigError, match=rf"with 4 of 10 clients connected: .*{message}.*clients = 4"):
         check_absent(study.promise, study.experiment.federation, 4)
+
+
+def test_images_of_sites_that_come_and_go_over_a_resumption_are_all_promised():
+    def promised(images):
+        images = [images.get(client, 0) for client in range(3)]
+        made = parts(images=images, privacy__example_noise=4.0, training__batch_size=20, federation__rounds=2)
+        made.image_promises = ImagePromises(
+            made.study.dp_sgd, {client: count for client, count in enumerate(images) if count}
+        )
+        return privacy_record(made)
+
+    before, now, both = promised({0: 400, 1: 40}), promised({0: 400, 2: 60}), promised({0: 400, 1: 40, 2: 60})
+    assert promised_together(before, now) == both
+    assert promised_together(now, before) == both
+    assert both.promises[0].epsilon == before.promises[0].epsilon > now.promises[0].epsilon
+    assert promised_together(before, promised({0: 300, 1: 40})).promises[0].clients[0].images == 300
+    assert promised_together(None, None) is None
+
+
+def test_promises_to_clients_are_those_of_before():
+    record = privacy_record(parts(**central()))
+    assert promised_together(record, record) == record
