@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 
-from flwr.app import Message
+from flwr.app import DEFAULT_TTL, Message
 from flwr.serverapp import Grid
 
 from fedrobust.engines.grid import SimulatedGrid
@@ -16,6 +16,9 @@ POLL_SECONDS = 0.2
 
 POLL_SHARE = 4
 """Least ratio of the pause to the duration of the poll before it, which grows with the number of nodes."""
+
+SLACK_SECONDS = 3600.0
+"""Seconds for which a message lives longer than the timeout: it is uploaded before that begins, and its reply after."""
 
 
 def exchange(grid: Grid, messages: Iterable[Message], timeout: float = 0.0) -> Iterator[Message]:
@@ -39,7 +42,20 @@ def exchange(grid: Grid, messages: Iterable[Message], timeout: float = 0.0) -> I
         yield reply
 
 
+def lifetime(timeout: float) -> float:
+    """Return the seconds for which Flower keeps a message and takes its reply: at least those of the timeout.
+
+    Example:
+        >>> lifetime(60.0), lifetime(86400.0)
+        (43200, 90000.0)
+    """
+    return max(DEFAULT_TTL, timeout + SLACK_SECONDS)
+
+
 def _polled(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterator[Message]:
+    messages = list(messages)
+    for message in messages:
+        message.metadata.ttl = lifetime(timeout)
     began = time.monotonic()
     with Wire(grid, timeout) as wire:
         yield from wire.push(messages)

@@ -99,6 +99,19 @@ def heard(grid, *nodes, **settings):
 
 
 @pytest.mark.parametrize(
+    ("timeout", "least"), [(0.0, 43200), (3600.0, 43200), (43000.0, 43200), (200000.0, 200000)]
+)
+def test_a_message_lives_as_long_as_its_reply_is_waited_for(timeout, least):
+    grid = Together({1: number(1), 2: number(2)})
+    pushed = []
+    grid.push_messages = lambda messages: (pushed.extend(messages), Together.push_messages(grid, messages))[1]
+    assert heard(grid, 1, 2, timeout=timeout) == {1: 1, 2: 2}
+    assert len(pushed) == 2
+    assert all(message.metadata.ttl >= least for message in pushed)
+    assert all(message.metadata.ttl > timeout for message in pushed)
+
+
+@pytest.mark.parametrize(
     "error",
     [
         ValueError("not JSON"),
