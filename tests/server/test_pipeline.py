@@ -30,6 +30,7 @@ from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.events import ForecastMade, StageStarted, StudyFinished, StudyResumed, StudyStarted
 from fedrobust.runs.folder import RunFolder, UnwritableRunError
 from fedrobust.runs.privacy_page import privacy_page
+from fedrobust.runs.promised import told as told_of
 from fedrobust.runs.record import (
     AttackSuccessRecord,
     CardRecord,
@@ -41,6 +42,9 @@ from fedrobust.runs.record import (
     MetricsRecord,
     ModelEvaluationRecord,
     ModelRecord,
+    PrivacyRecord,
+    PromisedClientRecord,
+    PromiseRecord,
     RoundRecord,
     SiteRecord,
     StudentRecord,
@@ -298,6 +302,27 @@ def test_a_resumed_study_goes_on_from_its_checkpoint(begun, tmp_path, told):
         "building the model",
         "resuming with other packages, so the bits may differ: keras 3.9 -> 3.11",
     ]
+
+
+def test_a_study_resumed_at_nodes_promises_to_the_images_of_all_that_took_part(begun, tmp_path, monkeypatch):
+    def promised(client, epsilon):
+        clients = (PromisedClientRecord(client=client, epsilon=epsilon),)
+        promise = PromiseRecord(unit="image", mechanism="dp-sgd", epsilon=epsilon, clients=clients)
+        monkeypatch.setattr(server.beginning, "privacy_record", lambda _: PrivacyRecord(promises=(promise,)))
+
+    promised(0, 2.0)
+    first, _ = begun()
+    first.run()
+    Checkpoint(1, weights(4.0), weights(3.0), 0.75, "", first.record.to_json()).save(
+        RunFolder(tmp_path / "run")
+    )
+    promised(1, 3.0)
+    again, _ = begun(output__resume=True)
+    again.run()
+    (one,) = again.record.privacy.promises
+    assert (one.epsilon, [client.client for client in one.clients]) == (3.0, [0, 1])
+    said = [remark for remark in again.record.remarks if remark.startswith("epsilon")]
+    assert said == [told_of(again.record.privacy)[0]]
 
 
 @pytest.mark.parametrize("resume", [False, True])
