@@ -9,7 +9,14 @@ import numpy as np
 
 from clients.guided_round import GuidedRound
 from fedrobust.algorithms import Algorithm, State
-from fedrobust.algorithms.contract import NOTHING, Sent, sends_of, sent_by_client
+from fedrobust.algorithms.contract import (
+    NOTHING,
+    Sent,
+    divisor_of,
+    normalises,
+    sends_of,
+    sent_by_client,
+)
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.data.dataset import Split
 from fedrobust.memoize import memoize
@@ -56,7 +63,8 @@ class Attacker:
         """Return the weights and metrics that the client sends instead of its honest ones.
 
         If the attack trains, the client follows the study's algorithm on poisoned images: it keeps the algorithm's
-        state and sends its arrays. If it does not train, those arrays are zero.
+        state and sends its arrays. If it does not train, those arrays are zero; with an algorithm that normalises they
+        are those of an honest client, by which its update is divided, too.
 
         Args:
             honest: the local update on its images.
@@ -85,6 +93,10 @@ class Attacker:
             metrics = {**metrics, **train.metrics}
             if measure is not None:
                 sent = replace(sent, weights=measure(sent.weights))
+        elif normalises(algorithm):
+            beside = sent_by_client(algorithm, weights, state, honest.untrained).arrays
+            sent = replace(sent, arrays=beside)
+            context = replace(context, divisor=divisor_of(algorithm, beside))
         update = self.attack.update(sent.weights.trainable - weights.trainable, context)
         replaced = Weights(
             weights.trainable + update, self.attack.statistics(sent.weights.statistics, context)

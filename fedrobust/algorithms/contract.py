@@ -26,6 +26,8 @@ averaging:
     returns the transformed aggregated update (d,), to which the server optimiser is applied, and the next state;
     ``memory`` is the state that it last returned, empty at first, and ``received`` the aggregated arrays beside
     weights.
+``normalises = True``
+    clients send their updates divided by a factor that ``divisor(arrays)`` returns from the arrays that they send.
 ``passes(epochs)``
     returns the number of passes over a client's images in a round, for the forecast; default: ``training.epochs``.
 ``personal(weights, state, layout)``
@@ -35,7 +37,8 @@ averaging:
 
 A client's state stays with the client: in Flower's ``Context.state`` of its node, and in the checkpoints of a
 simulation. It is kept also after a round that the server rejects, of which clients are not informed. A malicious client
-that trains follows the algorithm on its poisoned images, and sends its arrays; one that does not train sends zeros.
+that trains follows the algorithm on its poisoned images, and sends its arrays; one that does not train sends zeros, or
+with ``normalises`` the arrays of an honest client, by which it divides, too.
 
 A node keeps its state in memory, for one run. Where it is lost, by a restart of the node or of the run, the client
 begins anew. An algorithm whose server has a state, too (`pairs_states`), is then wrong for good: its two sides no
@@ -187,6 +190,16 @@ def passes_of(algorithm: Algorithm, epochs: int) -> int:
     """
     passes: Callable[[int], int] | None = getattr(algorithm, "passes", None)
     return passes(epochs) if passes else epochs
+
+
+def normalises(algorithm: Algorithm) -> bool:
+    """Return whether clients send their updates divided by a factor."""
+    return bool(getattr(algorithm, "normalises", False))
+
+
+def divisor_of(algorithm: Algorithm, arrays: State) -> float:
+    """Return what a client that sends `arrays` divides its update by; 1 if the algorithm does not normalise."""
+    return float(algorithm.divisor(arrays)) if normalises(algorithm) else 1.0
 
 
 def sends_of(algorithm: Algorithm, layout: Layout) -> Mapping[str, int]:

@@ -19,10 +19,11 @@ class FedNova:
     (the paper's learning rate times ||a_i||_1, including momentum), and a_i beside it. The server multiplies the
     aggregate by the aggregate of the a_i.
 
-    Malicious clients: rules compare updates of similar norms, independent of the number of steps. The claimed a_i scale
-    the whole update: with a mean one client can make it arbitrarily long; otherwise the median of the a_i counts. Rules
-    with an absolute threshold (clipping) get updates divided by a_i, which are usually much longer. Rules that compare
-    them with the server's own update, or ask the clients' models, are refused.
+    Malicious clients that do not train send the a_i of an honest client, and divide by it what they would send in
+    federated averaging. Rules compare updates of similar norms, independent of the number of steps. The claimed a_i
+    scale the whole update: with a mean one client can make it arbitrarily long; otherwise the median of the a_i counts.
+    Rules with an absolute threshold (clipping) get updates divided by a_i, which are usually much longer. Rules that
+    compare them with the server's own update, or ask the clients' models, are refused.
     """
 
     normalises: ClassVar[bool] = True
@@ -40,6 +41,10 @@ class FedNova:
     def sends(self, layout: Layout) -> dict[str, int]:
         """Return the length of the factor, 1."""
         return {"accumulated": 1}
+
+    def divisor(self, arrays: State) -> float:
+        """Return a_i, by which the update beside these arrays was divided."""
+        return float(arrays["accumulated"][0])
 
     def server(
         self, update: np.ndarray, memory: State, received: Received

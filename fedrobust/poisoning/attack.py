@@ -13,6 +13,7 @@ from fedrobust.poisoning.context import AttackContext, CollusionContext, Success
 from fedrobust.poisoning.contract import POISONING, Problem, name_of
 from fedrobust.poisoning.memory import AttackMemory
 from fedrobust.poisoning.sums import check_sum
+from fedrobust.poisoning.update.finite import divided
 from fedrobust.spec import SpecError, build, split_sum
 
 
@@ -129,9 +130,15 @@ class Attack:
         return np.ascontiguousarray(images, np.uint8), np.asarray(labels, np.int32)
 
     def update(self, update: np.ndarray, context: AttackContext) -> np.ndarray:
-        """Return the update that a malicious client sends instead of its own `update` (d,) float32."""
+        """Return the update that a malicious client sends instead of its own `update` (d,) float32.
+
+        What a part that does not train makes of the global weights is divided by ``context.divisor``; the client's own
+        update is already.
+        """
         for part in self._having("update"):
-            update = part.update(update, context)
+            update = np.asarray(part.update(update, context), np.float32)
+            if not getattr(part, "trains", True):
+                update = divided(update, context.divisor)
         return np.asarray(update, np.float32)
 
     def statistics(self, own: np.ndarray, context: AttackContext) -> np.ndarray:

@@ -44,6 +44,7 @@ class AttackContext:
         memory: what the client kept of the last round in which it took part.
         target: the target class of the attack's backdoor, 0 if it has none.
         tools: its images, and functions of weights: local updates, logits, gradients.
+        divisor: what the client's update is divided by before it is sent: 1 unless the federated algorithm normalises.
     """
 
     client_id: int = 0
@@ -64,6 +65,7 @@ class AttackContext:
     memory: AttackMemory = field(default_factory=AttackMemory)
     target: int = 0
     tools: AttackerTools = field(default_factory=AttackerTools)
+    divisor: float = 1.0
 
     @property
     def change(self) -> np.ndarray | None:

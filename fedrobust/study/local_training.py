@@ -24,7 +24,7 @@ from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.part_update import PartUpdate
 from fedrobust.training.private_update import PrivateUpdate
 from fedrobust.training.schedule import balanced_class_weights, learning_rates, progress
-from fedrobust.training.steering import Steering
+from fedrobust.training.steering import Steering, Trained
 from fedrobust.training.training_data import TrainingData
 
 UNCHANGED: Mapping[str, Any] = MappingProxyType({})
@@ -81,8 +81,7 @@ class LocalTraining:
             work: share of the batches on which the client trains, above 0 and at most 1.
             attacked: settings of ``[training]`` that a malicious client or an algorithm changes, in whatever round.
         """
-        training = self.training.model_copy(update=dict(changed)).in_round(round)
-        training = training.model_copy(update=dict(attacked)) if attacked else training
+        training = self._settings(round, changed, attacked)
         claimed, shard = len(shard), self.resampled(shard, round, client, training.features_are_cached)
         plan = self.plan(shard.labels, round, client, training, work)
         update = self.update(training)
@@ -103,6 +102,32 @@ class LocalTraining:
         )
         seconds = time.perf_counter() - started
         return trained, {**metrics, "num-examples": claimed, "seconds": seconds, "round": round}
+
+    def untrained(
+        self,
+        shard: Split,
+        weights: Weights,
+        round: int,
+        client: int,
+        changed: Mapping[str, Any] = UNCHANGED,
+        work: float = 1.0,
+    ) -> Trained:
+        """Return `weights` as they came, with learning rates and optimiser of the steps that an honest client makes.
+
+        For the arguments see `__call__`.
+        """
+        training = self._settings(round, changed)
+        shard = self.resampled(shard, round, client, training.features_are_cached)
+        update = self.update(training)
+        rates = self.plan(shard.labels, round, client, training, work).learning_rates
+        rates = np.repeat(np.asarray(rates, np.float32), update.replays)
+        return Trained(weights.trainable, weights.statistics, rates, update.optimizer)
+
+    def _settings(
+        self, round: int, changed: Mapping[str, Any], attacked: Mapping[str, Any] = UNCHANGED
+    ) -> Training:
+        training = self.training.model_copy(update=dict(changed)).in_round(round)
+        return training.model_copy(update=dict(attacked)) if attacked else training
 
     def plan(
         self, labels: np.ndarray, round: int, client: int, training: Training, work: float = 1.0
@@ -251,6 +276,10 @@ class LocalRound:
         before = {name: self.metrics[name] for name in SUMMED if name in self.metrics}
         self.metrics = {**metrics, **{name: metrics[name] + value for name, value in before.items()}}
         return after
+
+    def untrained(self, start: Weights) -> Trained:
+        """Return `start` as after steps that moved nothing; see `LocalTraining.untrained`."""
+        return self.training.untrained(self.shard, start, self.round, self.client, self.changed, self.work)
 
 
 def _viewed(shard: Split, copies: int, seed: int, client: int) -> Hashable:

@@ -179,8 +179,15 @@ class HeadUpdate:
         graph: the compiled update for this number of features and classes.
     """
 
+    replays = 1
+
     def __init__(self, classifier: Classifier, features: Features, graph: HeadGraph):
         self.classifier, self.features, self.graph = classifier, features, graph
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The local optimiser."""
+        return self.graph.optimizer
 
     def __call__(
         self,

@@ -117,6 +117,11 @@ class LocalUpdate:
             "local update",
         )
 
+    @property
+    def replays(self) -> int:
+        """How many steps in a row are made on each batch."""
+        return replays_of(self.recipe)
+
     def compiled(self) -> "LocalUpdate":
         """Trace or read, and optimise, the graph now rather than at the first call; return this update."""
         self._function.rehearsed(0)
@@ -154,7 +159,7 @@ class LocalUpdate:
             ``accuracy`` (share of images given their label while training; of findings answered right). A recipe that
             replays batches makes as many steps of each, all of which count.
         """
-        replays = replays_of(self.recipe)
+        replays = self.replays
         rates = np.repeat(np.asarray(learning_rates, np.float32), replays)
         if class_weights is None:
             class_weights = np.ones(self.classifier.classes)
@@ -261,7 +266,7 @@ class LocalUpdate:
         start = weights = buckets.split(trainable)
         received = buckets.arrays(start), self.classifier.layout.split(statistics, "statistic")
         bind = BoundBatch(self.classifier, self.loss, self.space, prior, received)
-        replays, stateful = replays_of(self.recipe), cast(Any, self.recipe)
+        replays, stateful = self.replays, cast(Any, self.recipe)
         decayed, rates = buckets.matrices(), None
         if self.backbone_rate != 1:
             head = f"{self.classifier.network.layers[-1].name}/"

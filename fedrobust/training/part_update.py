@@ -10,6 +10,7 @@ from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Layout, Part, Weights
 from fedrobust.training.batches import Batches
 from fedrobust.training.local_update import LocalUpdate
+from fedrobust.training.optimizers import Optimizer
 from fedrobust.training.steering import Steering, Trained
 from fedrobust.training.training_data import TrainingData
 
@@ -31,6 +32,16 @@ class PartUpdate:
         self.part = Part.of(whole, part)
         rest = Layout(tuple(entry for entry in whole.entries if entry not in set(part.entries)))
         self._rest, self._initial = Part.of(whole, rest), rest.flatten(_constants(update.classifier, rest))
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The local optimiser."""
+        return self.update.optimizer
+
+    @property
+    def replays(self) -> int:
+        """How many steps in a row are made on each batch."""
+        return self.update.replays
 
     def __call__(
         self,

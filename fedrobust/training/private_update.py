@@ -33,6 +33,8 @@ class PrivateUpdate:
         features: of the images, for the gradients of a head; None: the images themselves.
     """
 
+    replays = 1
+
     def __init__(
         self,
         classifier: Classifier,

@@ -16,3 +16,15 @@ def scaled(update: np.ndarray, factor: float) -> np.ndarray:
     """
     product: np.ndarray = np.clip(update.astype(np.float64) * factor, -LARGEST, LARGEST).astype(np.float32)
     return product
+
+
+def divided(update: np.ndarray, divisor: float) -> np.ndarray:
+    """Return ``update / divisor`` as float32, finite where `update` is; `update` to the bit where the divisor is 1.
+
+    Example:
+        >>> divided(np.array([1.5, np.inf], np.float32), 0.5).tolist()
+        [3.0, inf]
+    """
+    if divisor == 1:
+        return update
+    return np.where(np.isfinite(update), scaled(update, 1 / divisor), update)
