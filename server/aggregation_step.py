@@ -230,7 +230,7 @@ class AggregationStep:
             memory_of(memory, "rule"),
             current.trainable,
             # Colluding clients evaluate the defence many times: the server's own update is computed once.
-            cache(lambda images: self.root(current, images, round)),
+            cache(lambda images: self.root(current, images, round, collected.typical)),
             collected.losses,
             self.layout,
             self._statistics(collected, len(current.statistics)),

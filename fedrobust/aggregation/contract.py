@@ -48,7 +48,8 @@ class AggregationContext:
         seed: the study's, for random numbers that are the same in every round.
         memory: the rule's state after the previous round; empty in the first.
         current: the global weights that the clients were sent, (d,) float32; None if not needed.
-        root: returns the update (d,) that the server computes on a given number of its own images.
+        root: returns the update (d,) that the server computes on a given number of its own images, in as many steps as
+            the client with `typical` images.
         losses: their claimed, unverified mean training losses, (n,) float64, NaN for a missing or impossible claim;
             None if not known.
         layout: the model's arrays, whose trainable ones are the columns of updates in sequence; None if not known.

@@ -18,7 +18,8 @@ from fedrobust.memoize import memoize
 from fedrobust.models.layout import Layout, Weights
 from fedrobust.privacy import DPSGD
 from fedrobust.randomness import Purpose, generator, graph_seed, noise_seed
-from fedrobust.training.batches import Batches, draw_batches, poisson_batches
+from fedrobust.study.local_plan import Plan
+from fedrobust.training.batches import draw_steps, poisson_batches
 from fedrobust.training.head_update import HeadUpdate
 from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.part_update import PartUpdate
@@ -64,6 +65,7 @@ class LocalTraining:
         steering: Steering | None = None,
         work: float = 1.0,
         attacked: Mapping[str, Any] = UNCHANGED,
+        like: float | None = None,
     ) -> tuple[Weights, Mapping[str, Any]]:
         """Return the weights after one local update on `shard`, and its metrics.
 
@@ -80,10 +82,13 @@ class LocalTraining:
             steering: correction, proximal term and mask that the algorithm adds to every step; None: none.
             work: share of the batches on which the client trains, above 0 and at most 1.
             attacked: settings of ``[training]`` that a malicious client or an algorithm changes, in whatever round.
+            like: train for as many steps as a client with so many images; None: as its own images give.
         """
         training = self._settings(round, changed, attacked)
         claimed, shard = len(shard), self.resampled(shard, round, client, training.features_are_cached)
-        plan = self.plan(shard.labels, round, client, training, work)
+        # Undersampling and augmentation change the numbers of images of both alike.
+        most = None if like is None else math.ceil(like * len(shard) / claimed)
+        plan = self.plan(shard.labels, round, client, training, work, most)
         update = self.update(training)
         if isinstance(update, PartUpdate):
             update.check(weights)
@@ -130,21 +135,29 @@ class LocalTraining:
         return training.model_copy(update=dict(attacked)) if attacked else training
 
     def plan(
-        self, labels: np.ndarray, round: int, client: int, training: Training, work: float = 1.0
-    ) -> "Plan":
+        self,
+        labels: np.ndarray,
+        round: int,
+        client: int,
+        training: Training,
+        work: float = 1.0,
+        like: int | None = None,
+    ) -> Plan:
         """Return the batches, learning rates and class weights of a client with `labels` (n,) in `round`.
 
-        Of the round's batches the first are kept: their share `work`, rounded up.
+        There are as many batches as a client with `like` images has; None: as its own images give. Of these the first
+        are kept: their share `work`, rounded up.
         """
         images, private = len(labels), self.privacy
+        count = self._steps(images if like is None else like, training)
         draw = generator(self.seed, Purpose.TRAINING, round, client)
         noise: Mapping[str, float] = UNCHANGED
         if private is None:
-            batches = draw_batches(np.arange(images), training.epochs, training.batch_size, draw)
+            batches = draw_steps(np.arange(images), count, training.batch_size, draw)
         else:
             own = generator(self.noise_seed, Purpose.TRAINING, round, client)
             draw = np.random.default_rng() if self.secret else own
-            batches = poisson_batches(images, private.steps(images), private.rate(images), draw)
+            batches = poisson_batches(images, count, private.rate(images), draw)
             noise = {"noise": private.noise(images), "expected": private.expected(images)}
         rates = learning_rates(
             training.learning_rate,
@@ -162,6 +175,12 @@ class LocalTraining:
         before = training.recipe_from - 1
         over = progress(len(batches.sizes), max(1, round - before), self.rounds - before)[:steps]
         return Plan(batches.first(steps), rates[:steps], over.astype(np.float32), weights, shares, noise)
+
+    def _steps(self, images: int, training: Training) -> int:
+        """Return the number of batches of a client with so many images in a round."""
+        if self.privacy is not None:
+            return self.privacy.steps(images)
+        return training.epochs * -(-images // training.batch_size)
 
     def graph_seed(self, round: int, client: int) -> Any:
         """Return the (2,) int32 seed of a client's random numbers inside the graph in `round`."""
@@ -191,27 +210,6 @@ class LocalTraining:
         if self.data.undersample:
             shard = undersampled(shard, draw)
         return augmented(shard, self.data.augment, draw) if self.data.augment else shard
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The batches, learning rates and class weights of a client's local update.
-
-    Attributes:
-        batches: the images of each batch.
-        learning_rates: (steps,) float32.
-        progress: (steps,) float32, share of the training with the recipe that is over.
-        class_weights: (classes,) factors of the loss by label; None: 1.
-        prior: (classes,) shares of its images with each class or finding.
-        noise: noise multiplier and expected batch size of DP-SGD; empty without.
-    """
-
-    batches: Batches
-    learning_rates: np.ndarray
-    progress: np.ndarray
-    class_weights: np.ndarray | None
-    prior: np.ndarray
-    noise: Mapping[str, float] = field(default_factory=dict)
 
 
 SUMMED = ("examples", "steps", "seconds")

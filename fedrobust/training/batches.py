@@ -61,6 +61,17 @@ def draw_batches(shard: np.ndarray, epochs: int, batch_size: int, generator: np.
     return Batches(rows, sizes)
 
 
+def draw_steps(shard: np.ndarray, steps: int, batch_size: int, generator: np.random.Generator) -> Batches:
+    """Return the first `steps` batches of as many passes over `shard` as they take; see `draw_batches`.
+
+    Example:
+        >>> draw_steps(np.arange(65), steps=4, batch_size=32, generator=np.random.default_rng(0)).sizes.tolist()
+        [22, 22, 21, 22]
+    """
+    passes = -(-steps // -(-len(shard) // batch_size))
+    return draw_batches(shard, passes, batch_size, generator).first(steps)
+
+
 def poisson_batches(images: int, steps: int, rate: float, generator: np.random.Generator) -> Batches:
     """Draw each of `images` into each of `steps` batches with probability `rate`, independently.
 

@@ -22,7 +22,7 @@ from server.replies import Failure
 D = 6
 
 
-def no_root(current, images, round):
+def no_root(current, images, round, typical=None):
     raise AssertionError("nobody asked the server")
 
 
@@ -601,3 +601,15 @@ def test_a_lone_attacker_with_nothing_to_compare_has_not_attacked(draw, attack, 
     found = server.next_weights(1, CURRENT, alone, {})
     assert found.record.attacked is acts
     assert np.array_equal(alone.updates[1], own) is not acts
+
+
+def test_the_servers_own_update_is_asked_for_with_the_registered_median_of_images(draw):
+    asked = []
+
+    def root(current, images, round, typical=None):
+        asked.append((images, round, typical))
+        return np.ones(D, np.float32)
+
+    server = step_of(Experiment.of(federation__clients=8, federation__aggregator="fltrust(images=30)"), root)
+    server.next_weights(3, CURRENT, replace(collected(draw), typical=17.5), {})
+    assert asked == [(30, 3, 17.5)]

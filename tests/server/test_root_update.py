@@ -8,8 +8,10 @@ import pytest
 from fedrobust.checks.data import root_images
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.dataset import Split
+from fedrobust.data.problem import Problem
 from fedrobust.models.layout import Weights
 from fedrobust.study import Study
+from fedrobust.study.local_training import LocalTraining
 from server.root_update import root_update_of
 
 
@@ -30,7 +32,7 @@ class Training:
     seed: int = 0
     calls: list = field(default_factory=list)
 
-    def __call__(self, shard, current, round, client):
+    def __call__(self, shard, current, round, client, like=None):
         self.calls.append((shard, round, client))
         return Weights(current.trainable + np.float32(1.5), current.statistics), {}
 
@@ -48,6 +50,41 @@ def test_the_root_is_an_update_on_so_many_images_that_no_client_and_no_test_has(
     assert set(numbers) <= set(range(100, 140)), "of the validation split"
     assert shard.labels.tolist() == [number % 2 for number in numbers], "with their own labels"
     assert (round, client) == (1, 7), "it draws as a client after the last one would"
+
+
+def test_it_makes_as_many_steps_as_the_typical_client():
+    """40 root images are two batches; they are gone through again, or not to the end."""
+    made = []
+
+    class Noted:
+        def __call__(self, start, data, batches, **how):
+            made.append((batches.sizes.tolist(), len(how["learning_rates"]), len(how["progress"])))
+            return start, {}
+
+    study = Study(Experiment.of(training__epochs=3, training__batch_size=20), Problem((4, 4, 1), 2))
+    training = LocalTraining(
+        study.experiment.training, study.experiment.data, 4, study.problem, 0, lambda training: Noted()
+    )
+    root = root_update_of(training, VALIDATION, clients=7)
+    for typical, steps in ((None, 6), (39.5, 6), (41, 9), (100, 15), (5, 3)):
+        root(CURRENT, 40, 1, typical)
+        assert made.pop() == ([20] * steps, steps, steps)
+
+
+@pytest.mark.parametrize(("copies", "steps"), [(0, 3), (2, 9)])
+def test_augmentation_gives_both_as_many_more_steps(copies, steps):
+    made = []
+
+    def update(start, data, batches, **how):
+        made.append(len(batches.sizes))
+        return start, {}
+
+    experiment = Experiment.of(training__batch_size=20, training__epochs=1, data__augment=copies)
+    training = LocalTraining(
+        experiment.training, experiment.data, 4, Problem((4, 4, 1), 2), 0, lambda training: update
+    )
+    root_update_of(training, VALIDATION, clients=7)(CURRENT, 30, 1, 60)
+    assert made == [steps]
 
 
 def test_the_images_stay_the_same_from_round_to_round_and_differ_between_seeds():

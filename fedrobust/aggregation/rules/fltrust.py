@@ -17,11 +17,14 @@ class FLTrust:
     """Weight clients by the cosine to an update that the server computes itself (Cao et al., 2020, arXiv:2012.13995).
 
     Algorithm 2: trust scores ReLU(cos), norms set to that of the server's update. The server's root images are drawn
-    from the validation split. Tolerates any number of malicious clients if the root images are representative: the norm
-    of the result is at most that of the server's update, and the angle between them is below 90°.
+    from the validation split. It trains on them for as many steps as the client with the median number of images: in
+    the paper server and clients make equally many, and otherwise `images` would be a step size. Tolerates any number of
+    malicious clients if the root images are representative: the norm of the result is at most that of the server's
+    update, and the angle between them is below 90°.
 
     Attributes:
-        images: number of the server's root images.
+        images: number of the server's root images. More of them represent the clients' better; the length of the
+            server's update hardly depends on it.
     """
 
     SELECTS: ClassVar[bool] = True
