@@ -149,7 +149,9 @@ class AggregationStep:
         acted = True
         if self.attack.colludes and bad.any():
             own = collected.updates[bad]
-            conspired = self._collude(defence, context, collected, bad, current, memory, counted, arrival)
+            conspired, memory = self._collude(
+                defence, context, collected, bad, current, memory, counted, arrival
+            )
             acted = bool(conspired) or not np.array_equal(own, collected.updates[bad])
         if arrival.acts:
             collected = replace(collected, updates=arrival.matrix(collected.updates))
@@ -256,8 +258,8 @@ class AggregationStep:
         memory: Memory,
         counted: int,
         arrival: Arrival,
-    ) -> tuple[Failure, ...]:
-        """Replace the rows of the colluding clients by their updates; return failures."""
+    ) -> tuple[tuple[Failure, ...], Memory]:
+        """Replace the rows of the colluding clients by their updates; return failures and the next memory."""
 
         def aggregate(draw: np.random.Generator) -> Aggregation:
             taken = arrival.matrix(collected.updates) if arrival.acts else collected.updates
@@ -287,6 +289,7 @@ class AggregationStep:
             change,
             None if objective is None else value,
             self.surrogate,
+            memory,
         )
 
     def _stepped(

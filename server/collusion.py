@@ -1,13 +1,19 @@
 """Collusion: the updates of all colluding clients, computed where the honest ones are known."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from fedrobust.aggregation import Aggregation, Updates
+from fedrobust.aggregation import Aggregation, Memory, Updates
+from fedrobust.algorithms.contract import NOTHING
 from fedrobust.poisoning import Attack, CollusionContext
 from server.accumulators import Collected
+from server.memories import memory_of, with_memory
 from server.replies import Failure
+
+WHOSE = "attack"
+"""The prefix of what colluding clients agreed on, in the server's memory."""
 
 
 def collude(
@@ -20,8 +26,9 @@ def collude(
     change: Callable[[Aggregation, np.random.Generator], tuple[np.ndarray, str]],
     value: Callable[[np.ndarray], float] | None = None,
     surrogate: bool = False,
-) -> tuple[Failure, ...]:
-    """Replace the rows of the colluding clients by the attack's updates; return failures of its code.
+    memory: Memory = NOTHING,
+) -> tuple[tuple[Failure, ...], Memory]:
+    """Replace the rows of the colluding clients by the attack's updates; return its failures, and `memory` after.
 
     If all clients of a round are malicious, their own updates are used in place of the honest ones.
 
@@ -39,13 +46,15 @@ def collude(
             rejects it ("" if it accepts it).
         value: function from the change of the global weights to how good that is for the attackers; None: not measured.
         surrogate: whether they know their own updates only.
+        memory: the server's, with what they agreed on in earlier rounds.
     """
     updates = collected.updates
     own = updates[bad].copy()
     hidden = updates[~bad] if surrogate else None
     if hidden is not None:
         updates[~bad] = own[np.arange(len(hidden)) % len(own)]
-    honest = Updates(own if surrogate or bad.all() else updates[~bad])
+    known = bad if surrogate or bad.all() else ~bad
+    honest = Updates(own if known is bad else updates[~bad])
 
     def aggregated(sent: np.ndarray) -> Aggregation:
         updates[bad] = np.nan_to_num(sent)
@@ -66,14 +75,18 @@ def collude(
         lambda sent: aggregated(sent).update,
         step,
         value=value,
+        client_ids=collected.client_ids[known],
+        memory=memory_of(memory, WHOSE),
     )
     try:
+        agreed = attack.agreed(honest, knowledge)
+        knowledge = replace(knowledge, memory=agreed)
         updates[bad] = np.nan_to_num(attack.collude(honest, knowledge))
     except Exception as error:  # raised by the attack's code: the clients fail
         updates[bad] = own
         reason = f"{type(error).__name__}: {error}"
-        return tuple(Failure(int(client_id), reason) for client_id in collected.client_ids[bad])
+        return tuple(Failure(int(client_id), reason) for client_id in collected.client_ids[bad]), memory
     finally:
         if hidden is not None:
             updates[~bad] = hidden
-    return ()
+    return (), with_memory(memory, WHOSE, agreed)

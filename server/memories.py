@@ -1,4 +1,4 @@
-"""The states of rule, algorithm and server optimiser in one mapping, each under a prefix."""
+"""The states of rule, algorithm, server optimiser and colluding clients in one mapping, each under a prefix."""
 
 import numpy as np
 

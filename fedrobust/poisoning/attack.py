@@ -168,6 +168,14 @@ class Attack:
             sent: np.ndarray = part.collude(honest, context)
         return sent
 
+    def agreed(self, honest: Updates, context: CollusionContext) -> Mapping[str, np.ndarray]:
+        """Return what colluding clients keep from this round on, by name; for the arguments see `collude`."""
+        return {
+            name: array
+            for part in self._having("agree")
+            for name, array in part.agree(honest, context).items()
+        }
+
     def training(self, context: AttackContext) -> Mapping[str, Any]:
         """Return the settings of ``[training]`` that a malicious client changes."""
         changed: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """The knowledge of a malicious client, that of colluding clients, and the success criterion of an attack."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,6 +118,8 @@ class CollusionContext:
         value: function from the change of the global weights (d,) to how good the model after it is for the attackers,
             on images of their own (`server.attack_objective`); larger is better. None where it is not measured: outside
             of a study, with several labels an image, and with a trigger that is learnt.
+        client_ids: the clients whose updates stand for the honest ones (n,); empty: not known.
+        memory: what the colluding clients agreed on (`fedrobust.poisoning.contract`), by name; empty before.
     """
 
     own: Updates
@@ -128,6 +130,12 @@ class CollusionContext:
     step: Callable[[np.ndarray], np.ndarray] | None = None
     poisoned: bool = False
     value: Callable[[np.ndarray], float] | None = None
+    client_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def ids_of(self, honest: Updates) -> np.ndarray:
+        """Return the numbers of the clients of `honest` updates (n,); their places where they are not known."""
+        return self.client_ids if len(self.client_ids) else np.arange(len(honest))
 
     @property
     def malicious(self) -> int:

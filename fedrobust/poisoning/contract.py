@@ -8,6 +8,10 @@ An attack is a frozen dataclass of settings that has one or more of these method
     returns the update that a malicious client sends instead of its own.
 ``collude(honest, context)``
     returns the updates of all malicious clients, given those of the honest ones: one update (d,), or one each.
+``agree(honest, context)``
+    returns the arrays, by name, that colluding clients keep from this round on. ``collude`` finds them in
+    ``context.memory``, and so does ``agree`` in the next round in which they attack and which the server accepts. It
+    is called before ``collude``. A study keeps them beside the server's own state, and in its checkpoints.
 ``training(context)``
     returns the settings of ``[training]`` that a malicious client changes.
 ``train(start, context)``

@@ -1,5 +1,7 @@
 """Attacks of clients that see everything."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -172,6 +174,67 @@ def test_mimic_is_the_literal_largest_projection(seed):
     chosen = np.argmax(np.abs(centred @ vectors[:, np.argmax(values)]))
     honest = exact.astype(np.float32)
     np.testing.assert_array_equal(sent("mimic", honest), honest[chosen])
+
+
+AXIS = np.eye(1, 40)[0]
+
+
+def two_sided(draw):
+    """Return 16 honest updates: eight clients at each end of an axis, with noise."""
+    ends = np.repeat([1.0, -1.0], 8)[:, None] * AXIS
+    return (ends + 0.3 * draw.standard_normal((16, 40))).astype(np.float32)
+
+
+def mimicked(rule, rounds, copied, seed):
+    """Return the bias of a rule along the axis over `rounds`, and whom the four attackers copied.
+
+    Args:
+        rule: with f = 4.
+        rounds: number of rounds.
+        copied: function from the honest updates and the memory to the memory and the copied client.
+        seed: of the updates.
+    """
+    draw, guard, memory, chosen, moved = np.random.default_rng(seed), defence(rule, f=4), {}, [], []
+    for _ in range(rounds):
+        honest = two_sided(draw)
+        memory, client = copied(honest, memory)
+        sent = np.concatenate([honest, np.repeat(honest[client][None], 4, 0)])
+        chosen.append(client)
+        moved.append(guard(sent).update @ AXIS)
+    return abs(np.mean(moved)), chosen
+
+
+def by_mimic(honest, memory):
+    attack, knowledge = Attack.parse("mimic"), replace(context(honest), memory=memory)
+    memory = attack.agreed(Updates.of(honest), knowledge)
+    update = attack.collude(Updates.of(honest), replace(knowledge, memory=memory))
+    return memory, int(np.flatnonzero((honest == update).all(1))[0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rule", ["median", "krum"])
+def test_mimic_keeps_to_one_client_where_honest_ones_are_at_two_ends(rule, seed):
+    biased, chosen = mimicked(rule, 30, by_mimic, seed)
+    assert len(set(chosen[2:])) == 1
+    assert len({client < 8 for client in chosen}) == 1, "on one side from the first round on"
+    fixed, _ = mimicked(rule, 30, lambda honest, memory: (memory, chosen[-1]), seed)
+    assert biased >= 0.8 * fixed
+
+
+def test_mimic_copies_its_client_wherever_it_is_and_another_of_its_side_where_it_is_not():
+    draw = np.random.default_rng(0)
+    honest = two_sided(draw)
+    memory, client = by_mimic(honest, {})
+    memory = {**memory, "followed": np.array([3])}
+    honest, ids = two_sided(draw), np.arange(16)[::-1]
+    knowledge = replace(context(honest), memory=memory, client_ids=ids)
+    attack = Attack.parse("mimic")
+    np.testing.assert_array_equal(attack.collude(Updates.of(honest), knowledge), honest[15 - client])
+    others = np.flatnonzero(np.arange(16) != client)
+    knowledge = replace(knowledge, client_ids=others)
+    sent = attack.collude(Updates.of(honest[others]), knowledge)
+    np.testing.assert_array_equal(sent, honest[others][np.argmax(honest[others] @ memory["direction"])])
+    assert attack.agreed(Updates.of(honest), knowledge) == memory, "from then on both are fixed"
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -391,6 +391,36 @@ def test_honest_updates_are_back_after_a_coalition_of_such_knowledge_crashes(dra
     np.testing.assert_array_equal(rule.seen[-1][0], given)
 
 
+@dataclass(frozen=True)
+class Agrees:
+    """A coalition that keeps its rounds, and notes what it finds and whose updates it sees."""
+
+    seen: list = field(default_factory=list, hash=False)
+
+    def agree(self, honest, context):
+        return {"rounds": context.memory.get("rounds", np.zeros(1)) + 1}
+
+    def collude(self, honest, context):
+        self.seen.append((context.memory["rounds"].item(), context.client_ids.tolist()))
+        return np.zeros(D, np.float32)
+
+
+def test_what_a_coalition_agrees_on_is_kept_from_round_to_round(draw):
+    plot = Agrees()
+    server, _ = conspiring(plot, poisoning__last_round=2)
+    memory = {}
+    for round in (1, 2, 3):
+        before = frozen(memory)
+        told = server.next_weights(round, CURRENT, collected(draw), memory)
+        assert frozen(memory) == before
+        memory = told.memory
+    assert plot.seen == [(1, [0, 1, 2, 4, 5, 7]), (2, [0, 1, 2, 4, 5, 7])]
+    assert memory["attack/rounds"].tolist() == [2], "also in rounds in which it does not act"
+    plot.seen.clear()
+    replace(server, surrogate=True).next_weights(1, CURRENT, collected(draw), {})
+    assert plot.seen == [(1, [3, 6])], "who sees its own updates only"
+
+
 @pytest.mark.parametrize("attack", ["alie", "ipm", "min-max", "mimic", "fang-krum", "optimised-alie"])
 def test_a_round_of_malicious_clients_alone_is_attacked_too(draw, attack):
     server = step(clients=4, poisoning__attack=attack, poisoning__malicious=4)
