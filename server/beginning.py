@@ -11,6 +11,7 @@ from server.promises import privacy_record
 from server.recorder import Recorder, described
 from server.sites import sites_record
 from server.stages.heterogeneity import heterogeneity_record
+from server.unused_statistics import statistics_remarks
 
 
 def note_beginning(recorder: Recorder, parts: ServerParts, classifier: Classifier) -> None:
@@ -40,6 +41,7 @@ def note_beginning(recorder: Recorder, parts: ServerParts, classifier: Classifie
         ),
     )
     record = recorder.run
-    recorder.note(remarks=(*record.remarks, *parts.network_remarks(), *told(record.privacy)))
+    said = *statistics_remarks(parts), *parts.network_remarks(), *told(record.privacy)
+    recorder.note(remarks=(*record.remarks, *said))
     if isinstance(parts.grid, SimulatedGrid) and parts.class_counts is not None:
         recorder.note(heterogeneity=heterogeneity_record(study, parts.class_counts))

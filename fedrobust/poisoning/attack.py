@@ -73,6 +73,15 @@ class Attack:
         return any(getattr(part, "adapts", False) for part in self.parts)
 
     @property
+    def poisons_statistics(self) -> bool:
+        """Whether malicious clients send other BatchNorm statistics than they measured."""
+        return bool(self._on_statistics)
+
+    @property
+    def _on_statistics(self) -> list[Any]:
+        return [part for part in self._having("update") if getattr(part, "statistics", None) == "same"]
+
+    @property
     def guides(self) -> bool:
         """Whether the attack makes its own local updates."""
         return any(hasattr(part, "train") for part in self.parts)
@@ -147,12 +156,11 @@ class Attack:
         Parts with ``statistics = "same"`` are applied to them as to weights. Negative variances become 0, because the
         server refuses them.
         """
-        acting = [part for part in self._having("update") if getattr(part, "statistics", None) == "same"]
-        if not acting or context.statistics is None or not own.size:
+        if not self.poisons_statistics or context.statistics is None or not own.size:
             return own
         change = own - context.statistics
         context = replace(context, current=context.statistics, memory=AttackMemory())
-        for part in acting:
+        for part in self._on_statistics:
             change = np.asarray(part.update(change, context), np.float32)
         sent = context.statistics + change
         sent[context.variances] = np.maximum(sent[context.variances], 0)

@@ -45,6 +45,7 @@ class ModelReplacement:
     Attributes:
         statistics: ``same``: BatchNorm statistics are scaled like weights, as in the code of the paper and of Xie et
             al. (DBA, ICLR 2020), which scale all of a model's state; ``honest``: they are sent as they were measured.
+            A server that recalibrates (``model.batchnorm-policy``, the default with 64 validation images) uses neither.
     """
 
     statistics: Literal["honest", "same"] = "same"
