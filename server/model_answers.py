@@ -25,8 +25,8 @@ class StudyAnswers:
         evaluator: of the global model, with the server's images.
         current: the global weights that clients were sent.
         seed: the study's.
-        recalibrate: measures a teacher's BatchNorm statistics anew, if the study recalibrates the global model's:
-            a client's moving ones fit its weights badly after a few steps.
+        recalibrate: measures a model's BatchNorm statistics anew, if the study recalibrates the global model's:
+            a client's moving ones fit its weights badly after a few steps. None: models answer with those sent.
     """
 
     evaluator: Evaluator
@@ -34,6 +34,7 @@ class StudyAnswers:
     seed: int
     recalibrate: Callable[[Weights], Weights] | None = None
     _known: dict[tuple[bytes, str, int, int], np.ndarray] = field(default_factory=dict, repr=False)
+    _statistics: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
 
     def on_noise(self, update: np.ndarray, statistics: np.ndarray, images: int, seed: int) -> np.ndarray:
         """Return the probabilities (images, classes) of a model on uniform noise of 256 grey levels."""
@@ -73,8 +74,7 @@ class StudyAnswers:
         own = root_images(validation, fusion.images, self.seed) if fusion.images else validation
 
         def logits(model: Weights) -> np.ndarray:
-            measured = model if self.recalibrate is None else self.recalibrate(model)
-            return self._logits(measured, own.images)
+            return self._logits(model, own.images)
 
         asked = ("logits", fusion.images, 0)
         each = [self._once(update, statistics, asked, logits) for update, statistics in models]
@@ -86,9 +86,18 @@ class StudyAnswers:
 
     def _logits(self, model: Weights, images: np.ndarray) -> np.ndarray:
         # With frozen layers their features of these images, the same in every round, are computed once.
-        logits = self.evaluator.clean_logits(model, images).astype(np.float64)
+        logits = self.evaluator.clean_logits(self._measured(model), images).astype(np.float64)
         # A client may send a model that overflows; what it answers must not stop the round.
         return np.nan_to_num(logits, nan=0.0, posinf=1e30, neginf=-1e30)
+
+    def _measured(self, model: Weights) -> Weights:
+        if self.recalibrate is None:
+            return model
+        # Rules ask a model several times, and measuring takes many more images than they ask about.
+        key = hashlib.blake2b(model.trainable.tobytes()).digest()
+        if key not in self._statistics:
+            self._statistics[key] = self.recalibrate(model).statistics
+        return Weights(model.trainable, self._statistics[key])
 
     def _once(
         self,

@@ -30,7 +30,11 @@ class Fusion:
 
 
 class ModelAnswers(Protocol):
-    """Answers of models that differ from the global one by an update; `server.model_answers` has the study's."""
+    """Answers of models that differ from the global one by an update; `server.model_answers` has the study's.
+
+    Where the study recalibrates the global model's BatchNorm statistics, these models' are measured likewise in place
+    of those given: a round of moving statistics says little about how the model behaves with its own.
+    """
 
     def on_noise(self, update: np.ndarray, statistics: np.ndarray, images: int, seed: int) -> np.ndarray:
         """Return the probabilities (images, classes) of the model on uniform noise.

@@ -95,6 +95,29 @@ def test_a_model_that_overflows_answers_with_numbers(asked):
     assert np.isfinite(noise).all()
 
 
+def test_models_answer_with_the_statistics_that_the_study_measures_once(asked):
+    """A recalibrated model has the statistic of its weights' sum, whatever it was sent with."""
+    made, _ = asked
+    measured = []
+
+    def recalibrate(model):
+        measured.append(model)
+        return Weights(model.trainable, model.trainable.sum(keepdims=True))
+
+    model, plain = replace(made(), recalibrate=recalibrate), made(multilabel=True)
+    update = np.array([1, 0.5, 0], np.float32)
+    model.evaluator.dataset.multilabel = True  # whose losses depend on a shift of all logits
+    sums = (CURRENT.trainable + update).sum(keepdims=True)
+    for sent in (np.zeros(1), np.full(1, 9.0)):
+        np.testing.assert_array_equal(
+            model.class_losses(update, sent, 25), plain.class_losses(update, sums, 25)
+        )
+        np.testing.assert_array_equal(
+            model.on_noise(update, sent, 10, 1), plain.on_noise(update, sums, 10, 1)
+        )
+    assert len(measured) == 1
+
+
 @pytest.mark.parametrize("recalibrates", [False, True])
 def test_an_ensembles_logits_are_the_mean_of_its_models_with_their_own_or_measured_statistics(
     asked, monkeypatch, recalibrates
