@@ -28,7 +28,7 @@ from server.accumulators import Collected, parted
 from server.aggregate_change import AggregateChange
 from server.arrival import Arrival
 from server.batchnorm_statistics import next_statistics
-from server.collusion import collude
+from server.collusion import collude, from_outside
 from server.detection import claims_of, figures_of, mean_of
 from server.errors import BrokenRuleError, RuleError
 from server.memories import memory_of, with_memory
@@ -271,6 +271,7 @@ class AggregationStep:
             taken = arrival.counted if arrival.acts else Counted(counted)
             return self.change(context.round, aggregation.update, memory, received, draw, taken)[::2]
 
+        context = from_outside(context) if self.surrogate else context
         objective = self.objective()
 
         def value(changed: np.ndarray) -> float:

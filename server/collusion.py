@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedrobust.aggregation import Aggregation, Memory, Updates
+from fedrobust.aggregation import Aggregation, AggregationContext, Memory, Updates
 from fedrobust.algorithms.contract import NOTHING
 from fedrobust.poisoning import Attack, CollusionContext
 from server.accumulators import Collected
@@ -14,6 +14,14 @@ from server.replies import Failure
 
 WHOSE = "attack"
 """The prefix of what colluding clients agreed on, in the server's memory."""
+
+
+def from_outside(context: AggregationContext) -> AggregationContext:
+    """Return a rule's `context` without what only the server has: its images, answers of models, its memory.
+
+    A rule that needs images fails; one that remembers behaves as in its first round.
+    """
+    return replace(context, memory={}, model=None, root=AggregationContext.root)
 
 
 def collude(
@@ -33,7 +41,7 @@ def collude(
     If all clients of a round are malicious, their own updates are used in place of the honest ones.
 
     With `surrogate` knowledge they do not see honest updates: copies of what they learnt themselves stand in their
-    place, also where they try what the defence lets through.
+    place, also where they try what the defence lets through, of which they know what `from_outside` leaves.
 
     Args:
         attack: with a part that colludes.

@@ -13,6 +13,7 @@ from fedrobust.checks.models import (
     rule_reads,
     statistics_shared,
 )
+from fedrobust.checks.rules import knowledge_suffices
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.config.sections import Model, Training
 from fedrobust.data.dataset import DataError
@@ -484,6 +485,39 @@ def test_knowledge_of_own_updates_is_refused_where_it_would_change_nothing(setti
             )
         )
     check_data(study(poisoning__attack="alie", poisoning__malicious=3, poisoning__knowledge="own"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        *((rule, "needs images that only the server has") for rule in ("fltrust", "flshield", "feddf")),
+        ("deepsight", "needs images that only the server has"),
+        *((rule, "remembers updates of earlier") for rule in ("foolsgold", "fldetector", "sparsefed")),
+        ("centred-clipping", "remembers updates of earlier"),
+        *((rule, "") for rule in ("median", "krum", "flame", "alignins")),
+    ],
+)
+def test_who_knows_own_updates_only_cannot_try_what_the_server_alone_can(rule, reason):
+    def told(attack, knowledge):
+        given = study(
+            poisoning__attack=attack,
+            poisoning__malicious=2,
+            poisoning__knowledge=knowledge,
+            federation__aggregator=rule,
+        )
+        settings = given.experiment
+        return list(
+            knowledge_suffices(
+                settings.federation, settings.poisoning, given.attack, given.defence, given.sampled
+            )
+        )
+
+    for attack in ("delta-search", "optimised-alie", "optimised-ipm"):
+        found = told(attack, "own")
+        assert len(found) == bool(reason)
+        assert all(reason in one and f'"{attack}"' in one and f'"{rule}"' in one for one in found)
+        assert told(attack, "all") == []
+    assert told("alie", "own") == [], "it does not try the rule"
 
 
 @pytest.mark.parametrize(

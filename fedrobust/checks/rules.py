@@ -96,6 +96,49 @@ def claims_count(
         )
 
 
+def knowledge_suffices(
+    federation: Federation, poisoning: Poisoning, attack: Attack, defence: AggregationPipeline, sampled: int
+) -> Iterator[str]:
+    """Colluding clients that know their own updates only can try a defence without the server's images and memory.
+
+    Args:
+        federation: names the rule.
+        poisoning: names the attack, and what it knows.
+        attack: of the study.
+        defence: of the study.
+        sampled: clients of a round.
+    """
+    if poisoning.knowledge == "all" or not attack.probes:
+        return
+    given = (
+        f'poisoning.knowledge = "own" with poisoning.attack = "{poisoning.attack}" and federation.aggregator = '
+        f'"{federation.aggregator}"'
+    )
+    if getattr(defence.rule, "TO_SCALE", False):
+        yield (
+            f"{given}: the attack tries the rule, which needs images that only the server has; choose knowledge = "
+            '"all", another rule, or an attack that does not try it, such as alie or min-max'
+        )
+    elif _remembers(defence, sampled):
+        yield (
+            f"{given}: the attack tries the rule, which remembers updates of earlier rounds that only the server has "
+            'seen; choose knowledge = "all", another rule, or an attack that does not try it, such as alie or min-max'
+        )
+
+
+def _remembers(defence: AggregationPipeline, sampled: int) -> bool:
+    """Return whether a tried aggregate leaves a memory; False where a rule cannot be tried: it needs the model."""
+    n = min(sampled, 32)
+    updates = np.random.default_rng(0).standard_normal((n, 16), dtype=np.float32)
+    known = AggregationContext(
+        np.arange(n), np.full(n, 100), losses=np.ones(n), current=np.ones(16, np.float32)
+    )
+    try:
+        return bool(defence.among(n)(Updates(updates), known).memory)
+    except (FedrobustError, ValueError, ArithmeticError):
+        return False
+
+
 def _weighs_claims(defence: AggregationPipeline, sampled: int) -> bool:
     """Return whether a tried aggregate depends on a client's claim; also where a rule cannot be tried."""
     n = min(sampled, 32)

@@ -68,6 +68,11 @@ class Attack:
         return any(hasattr(part, "collude") for part in self.parts)
 
     @property
+    def probes(self) -> bool:
+        """Whether malicious clients try what the defence makes of their updates before they send them."""
+        return any(getattr(part, "probes", False) for part in self.parts)
+
+    @property
     def adapts(self) -> bool:
         """Whether malicious clients learn the trigger, which their memory then holds."""
         return any(getattr(part, "adapts", False) for part in self.parts)

@@ -52,6 +52,9 @@ Class attributes that decide whether it can be combined with others (``"pixel-ba
 ``uses_own = True``
     its ``collude`` depends on the malicious clients' own updates (``context.own``).
 
+``probes = True``
+    its ``collude`` tries the server's defence (``context.outcome``, ``context.step``).
+
 ``adapts = True``
     its success criterion depends on what a malicious client remembers, such as a trigger that it learns.
 

@@ -378,6 +378,40 @@ def test_a_coalition_that_knows_only_its_own_updates_sees_no_others_and_leaves_t
 
 
 @dataclass(frozen=True)
+class Remembers:
+    """A rule that remembers rounds, and notes what it remembered and whether the server has images."""
+
+    seen: list = field(default_factory=list, hash=False)
+
+    def __call__(self, updates, context):
+        rounds = context.memory.get("rounds", np.zeros(1))
+        try:
+            context.root(1)
+        except ValueError:
+            found = "no images"
+        else:
+            found = "images"
+        self.seen.append((rounds.item(), found))
+        return Aggregation(np.asarray(updates).mean(0), memory={"rounds": rounds + 1})
+
+
+@pytest.mark.parametrize(("surrogate", "tried"), [(False, (4, "images")), (True, (0, "no images"))])
+def test_a_coalition_that_knows_only_its_own_updates_tries_without_the_servers_images_and_memory(
+    draw, surrogate, tried
+):
+    rule = Remembers()
+    server, _ = conspiring(Looks())
+    server = replace(
+        server,
+        defence=AggregationPipeline(rule),
+        surrogate=surrogate,
+        root=lambda current, images, round, typical: np.ones(D, np.float32),
+    )
+    server.next_weights(5, CURRENT, collected(draw), {"rule/rounds": np.full(1, 4.0)})
+    assert rule.seen == [tried, (4, "images")]
+
+
+@dataclass(frozen=True)
 class LooksAndCrashes:
     def collude(self, honest, context):
         raise KeyError("target")

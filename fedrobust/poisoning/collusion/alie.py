@@ -106,6 +106,8 @@ class OptimisedALIE:
 
     most: Positive = 8.0
 
+    probes = True
+
     def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean, deviation = mean_and_deviation(honest)

@@ -105,6 +105,8 @@ class DeltaSearch:
     evaluations: Count = 20
     most: Positive = 64.0
 
+    probes = True
+
     @property
     def uses_own(self) -> bool:
         """Whether what members learnt decides what is sent."""

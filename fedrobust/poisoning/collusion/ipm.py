@@ -40,6 +40,8 @@ class OptimisedIPM:
 
     most: Positive = 20.0
 
+    probes = True
+
     def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         mean = honest.combined(np.full(len(honest), 1 / len(honest)))
