@@ -1,7 +1,7 @@
 """The availability of a study's clients."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,10 +64,44 @@ class Availability:
 
     def populations(self, rounds: int, malicious: Sequence[int], clients: int) -> list[tuple[int, int]]:
         """Return the number of members, and of malicious ones among them, in each of `rounds` rounds."""
+        return self._counts(rounds, malicious, clients, silent=())
+
+    def repliers(self, rounds: int, malicious: Sequence[int], clients: int) -> list[tuple[int, int]]:
+        """Return `populations` without the members whose replies are lost with certainty.
+
+        Example:
+            >>> half = Availability.of(["0: dropout(probability=1)", "1: dropout(probability=0.9)"], clients=3)
+            >>> half.repliers(1, malicious=[0], clients=3)
+            [(2, 0)]
+        """
+        silent = [line for line, parts in self.parts.items() if any(part.silent for part in parts)]
+        return self._counts(rounds, malicious, clients, silent)
+
+    def never(self, rounds: int) -> list[int]:
+        """Return the clients whose line leaves them out of each of `rounds` rounds, ascending.
+
+        Example:
+            >>> lines = ["0: joins(round=3) + leaves(after=2)", "1: dropout(probability=1)", "2: joins(round=5)"]
+            >>> Availability.of(lines, clients=4).never(rounds=5)
+            [0, 1]
+        """
+        out = {
+            line
+            for line, parts in self.parts.items()
+            if any(part.silent for part in parts)
+            or not any(_is_present(parts, round) for round in range(1, rounds + 1))
+        }
+        return sorted(client for client, line in self.lines.items() if line in out)
+
+    def _counts(
+        self, rounds: int, malicious: Sequence[int], clients: int, silent: Collection[str]
+    ) -> list[tuple[int, int]]:
         everywhere, those = Counter(self.lines.values()), Counter(map(self.lines.get, malicious))
         found = []
         for round in range(1, rounds + 1):
-            away = [line for line, parts in self.parts.items() if not _is_present(parts, round)]
+            away = [
+                line for line, parts in self.parts.items() if line in silent or not _is_present(parts, round)
+            ]
             gone, gone_malicious = sum(everywhere[line] for line in away), sum(those[line] for line in away)
             found.append((clients - gone, len(malicious) - gone_malicious))
         return found

@@ -10,9 +10,15 @@ AVAILABILITY = Registry("availability", "fedrobust.availability")
 class ClientAvailability:
     """A client that takes part in every round, replies always, and trains on all of its batches.
 
-    A subclass, a frozen dataclass of settings, overrides one method. Each client has a generator of its own in every
-    round, so that its rounds depend neither on other clients nor on the number of workers.
+    A subclass, a frozen dataclass of settings, overrides one method; one whose replies can never arrive also says so in
+    `silent`. Each client has a generator of its own in every round, so that its rounds depend neither on other clients
+    nor on the number of workers.
     """
+
+    @property
+    def silent(self) -> bool:
+        """Whether no reply of the client ever arrives."""
+        return False
 
     def is_present(self, round: int) -> bool:
         """Return whether the client is a member of the federation in `round` (from 1), and may be sampled."""

@@ -27,6 +27,11 @@ class Dropout(ClientAvailability):
 
     probability: Share = 0.1
 
+    @property
+    def silent(self) -> bool:
+        """Whether every reply is lost."""
+        return self.probability == 1
+
     def replies(self, round: int, generator: np.random.Generator) -> bool:
         """Return whether the reply arrives."""
         return bool(generator.random() >= self.probability)

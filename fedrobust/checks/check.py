@@ -5,7 +5,7 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 
 from collections.abc import Iterable, Iterator
 
-from fedrobust.checks import data, privacy, rules, secure_aggregation, settings
+from fedrobust.checks import availability, data, privacy, rules, secure_aggregation, settings
 from fedrobust.checks.distillation import classes_teach, method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve_training import (
@@ -50,7 +50,7 @@ def check_data(study: Study) -> None:
         _losses(study),
         _rules(study),
         settings.knowledge_is_used(given.poisoning, lambda: (study.attack, study.schedule)),
-        settings.attack_begins(given.poisoning, given.federation.rounds),
+        _attack_happens(study),
         settings.attack_changes_training(
             given.poisoning,
             given.training,
@@ -132,7 +132,14 @@ def _distillation(study: Study) -> Iterator[str]:
 
 def _members(study: Study) -> Iterator[str]:
     given = study.experiment
-    yield from settings.members(given.federation, study.schedule.malicious, study.availability)
+    yield from availability.members(given.federation, study.schedule.malicious, study.availability)
+
+
+def _attack_happens(study: Study) -> Iterator[str]:
+    given = study.experiment
+    yield from availability.attack_happens(
+        given.federation, given.poisoning, study.schedule, study.availability
+    )
 
 
 def _protected(study: Study) -> Iterator[str]:

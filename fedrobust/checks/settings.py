@@ -6,7 +6,6 @@ from typing import Any
 
 from fedrobust.aggregation import Mean
 from fedrobust.aggregation.weights import SiteWeights
-from fedrobust.availability import Availability
 from fedrobust.config.sections import Audit, Evaluation, Federation, Model, Poisoning, Training
 from fedrobust.data.search_path import resolve
 from fedrobust.errors import ConfigError, FedrobustError
@@ -29,24 +28,6 @@ def tolerated_fits(federation: Federation, sampled: int) -> Iterator[str]:
     """A rule's f is at most the number of clients in a round."""
     if isinstance(federation.tolerate, int) and federation.tolerate > sampled:
         yield f"federation.tolerate = {federation.tolerate}: a round has {sampled} clients"
-
-
-def members(federation: Federation, malicious: Sequence[int], availability: Availability) -> Iterator[str]:
-    """Every round has a client that may be sampled, and lines mean somebody."""
-    if not malicious and any(
-        line.partition(":")[0].strip() == "malicious" for line in federation.availability
-    ):
-        yield (
-            f"federation.availability = {list(federation.availability)}: no client is malicious; set "
-            "poisoning.malicious, or leave the line out"
-        )
-    populations = availability.populations(federation.rounds, malicious, federation.clients)
-    empty = next((round for round, (count, _) in enumerate(populations, start=1) if not count), None)
-    if empty is not None:
-        yield (
-            f"federation.availability = {list(federation.availability)}: no client is a member in round {empty} of "
-            f"{federation.rounds}; let one join earlier, or leave later"
-        )
 
 
 def protected(
@@ -150,15 +131,6 @@ def knowledge_is_used(poisoning: Poisoning, attacked: Callable[[], tuple[Attack,
         )
     elif len(schedule.malicious) < 2:
         yield f"{given}: only {len(schedule.malicious)} client is malicious, and updates are compared; let two attack"
-
-
-def attack_begins(poisoning: Poisoning, rounds: int) -> Iterator[str]:
-    """The attack is active in at least one round."""
-    if poisoning.attack != "none" and poisoning.first_round > rounds:
-        yield (
-            f"poisoning.first-round = {poisoning.first_round}: the study ends after round {rounds}, and nobody would "
-            f"attack; choose 1 to {rounds}"
-        )
 
 
 def attack_changes_training(
