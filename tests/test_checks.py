@@ -21,7 +21,7 @@ from fedrobust.errors import FedrobustError
 from fedrobust.study import Study
 
 SMALL = {"data__samples": 200, "model__name": "edge-cnn", "model__image_size": 28}
-ATTACKED = {**SMALL, "poisoning__malicious": 2}
+L2 = {"evaluation__norm": "l2", "evaluation__attacks": ["pgd"], "evaluation__epsilons": [1]}
 
 
 def study(**settings):
@@ -249,11 +249,11 @@ def test_an_attack_on_a_class_that_its_clients_have_not_got_is_refused(tmp_path)
     [
         ({"evaluation__epsilons": []}, r"evaluation\.epsilons = \[\] with evaluation\.attacks"),
         (
-            {"evaluation__norm": "l2", "evaluation__epsilons": [28.1], "evaluation__attacks": ["pgd"]},
+            {**L2, "audit__epsilon": 1, "evaluation__epsilons": [28.1]},
             r"evaluation\.epsilons = 28\.1: .*up to 28",
         ),
-        ({"evaluation__norm": "l2", "audit__epsilon": 29}, r"audit\.epsilon = 29.*: .*up to 28"),
-        ({"evaluation__norm": "l2", "audit__epsilons": [1, 30]}, r"audit\.epsilons = 30.*: .*up to 28"),
+        ({**L2, "audit__epsilon": 29}, r"audit\.epsilon = 29.*: .*up to 28"),
+        ({**L2, "audit__epsilon": 1, "audit__epsilons": [1, 30]}, r"audit\.epsilons = 30.*: .*up to 28"),
         ({"model__weights": "none.h5"}, r'model\.weights = "none\.h5": .*no such file'),
         ({"audit__control": "none.keras"}, r'audit\.control = "none\.keras": there is no such file'),
         (

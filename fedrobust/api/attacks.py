@@ -15,6 +15,7 @@ from fedrobust.api.model_request import (
     name_of,
     progress_teller,
     request_of,
+    usual_epsilon,
     workers_map,
     working,
     write_json,
@@ -107,7 +108,9 @@ def attack_model(
     from fedrobust.audit.table import attack_table
 
     threat = Threat(norm=norm, space=space, bits=bits, tied=tied)  # type: ignore[arg-type]
-    plan = Plan(threat=threat, curve=tuple(epsilons), seed=seed, epsilon=next(iter(epsilons), _usual(norm)))
+    plan = Plan(
+        threat=threat, curve=tuple(epsilons), seed=seed, epsilon=next(iter(epsilons), usual_epsilon(norm))
+    )
     _check_attacks(attacks, threat)
     dataset = data_of(model, data, data_root)
     if space == "native":
@@ -133,10 +136,6 @@ def attack_model(
     content = table.to_json()
     write_json(folder / "attack.json", content)
     return {**content, "folder": str(folder)}
-
-
-def _usual(norm: str) -> float | str:
-    return {"l2": 0.5, "l0": 1}.get(norm, "2/255")
 
 
 def _check_attacks(attacks: tuple[str, ...], threat: Threat) -> None:

@@ -17,6 +17,7 @@ from fedrobust.api.model_request import (
     progress_teller,
     request_of,
     run_of,
+    usual_epsilon,
     workers_map,
     working,
     write_json,
@@ -41,7 +42,7 @@ def audit_model(
     model: "str | Path | keras.Model | Predict",
     data: str = "",
     *listeners: Listener,
-    epsilon: float | str = "2/255",
+    epsilon: float | str = "",
     norm: str = "linf",
     space: str = "native",
     bits: int = 0,
@@ -73,7 +74,7 @@ def audit_model(
             (n, classes), of any library.
         data: a MedMNIST name, "phantom", or an .npz file; of a run folder, the run's own if empty.
         listeners: called with every event.
-        epsilon: of the verdict.
+        epsilon: of the verdict; the usual one of the norm if empty: "2/255" in linf, 0.5 in l2.
         norm: "linf" or "l2".
         space: "native" or "prepared".
         bits: 8 for adversarial images with 8-bit grey levels only.
@@ -114,6 +115,7 @@ def audit_model(
         >>> card["verdict"]["word"]  # doctest: +SKIP
         'not robust'
     """
+    epsilon = usual_epsilon(norm) if epsilon == "" else epsilon
     check_epsilon(epsilon, norm)
     trained_on = tuple(trained_on)
     check_named(model, data, out)

@@ -17,6 +17,7 @@ from fedrobust.api.model_request import (
     progress_teller,
     request_of,
     run_of,
+    usual_epsilon,
     workers_map,
     working,
     write_json,
@@ -53,7 +54,7 @@ def export_model(
     data: str = "",
     formats: Iterable[str] = ("float32", "int8"),
     *listeners: Listener,
-    epsilon: float | str = "2/255",
+    epsilon: float | str = "",
     norm: str = "linf",
     effort: str = "quick",
     images: int = ATTACKED,
@@ -78,7 +79,7 @@ def export_model(
             Its training images give the ranges of int8 activations, its test images the figures.
         formats: "float32", "float16", "dynamic", "int8", "int16x8", "onnx".
         listeners: called with every event.
-        epsilon: of the attacks.
+        epsilon: of the attacks; the usual one of the norm if empty: "2/255" in linf, 0.5 in l2.
         norm: "linf" or "l2".
         effort: "quick", "standard" or "full": steps of PGD.
         images: number of test images that are attacked, stratified by class; 0 for all.
@@ -108,6 +109,7 @@ def export_model(
         ['student.int8.tflite']
     """
     formats = checked(formats)
+    epsilon = usual_epsilon(norm) if epsilon == "" else epsilon
     check_epsilon(epsilon, norm)
     run = run_beside(model)
     if run is None:

@@ -113,6 +113,16 @@ def detector_for(
     return (None if named == "none" else build(DETECTORS, named)), rate, named, chosen
 
 
+def usual_epsilon(norm: str) -> float | str:
+    """Return the epsilon of a norm where the caller gives none.
+
+    Example:
+        >>> usual_epsilon("linf"), usual_epsilon("l2"), usual_epsilon("l0")
+        ('2/255', 0.5, 1)
+    """
+    return {"l2": 0.5, "l0": 1}.get(norm, "2/255")
+
+
 def check_epsilon(epsilon: float | str, norm: str) -> None:
     """Check an epsilon.
 

@@ -5,7 +5,7 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 
 from collections.abc import Iterable, Iterator
 
-from fedrobust.checks import availability, data, privacy, rules, secure_aggregation, settings
+from fedrobust.checks import availability, data, privacy, rules, secure_aggregation, settings, strengths
 from fedrobust.checks.distillation import classes_teach, method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve_training import (
@@ -58,7 +58,8 @@ def check_data(study: Study) -> None:
             lambda: (study.attack, study.schedule),
             study.changed,
         ),
-        settings.strengths(given.evaluation),
+        strengths.strengths(given.evaluation),
+        strengths.of_the_norm(given.evaluation, given.audit),
         settings.network_file(given.model, study.base, given.data.root),
         settings.weights_file(given.model, study.base, given.data.root),
         settings.control_file(given.audit, study.base),

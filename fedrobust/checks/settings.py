@@ -174,15 +174,6 @@ def _trains_otherwise(attack: Attack, training: Training, round: int) -> bool:
     return usual.model_copy(update=changed).model_dump() != usual.model_dump()
 
 
-def strengths(evaluation: Evaluation) -> Iterator[str]:
-    """Evasion attacks have epsilons."""
-    if evaluation.attacks and not evaluation.epsilons:
-        yield (
-            f"evaluation.epsilons = [] with evaluation.attacks = {list(evaluation.attacks)}: an attack needs at least "
-            "one epsilon; give one, or set evaluation.attacks = []"
-        )
-
-
 def defended_space(model: Model, evaluation: Evaluation) -> Iterator[str]:
     """Evasion attacks include the prediction-time defence: they perturb its input."""
     if model.defence != "none" and evaluation.space == "prepared":

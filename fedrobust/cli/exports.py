@@ -38,7 +38,9 @@ def export(
             help="float32, float16, dynamic, int8, int16x8 or onnx; repeatable; by default float32, int8.",
         ),
     ] = None,
-    epsilon: Annotated[str, typer.Option(help="Epsilon of the attacks on the file to take.")] = "2/255",
+    epsilon: Annotated[
+        str, typer.Option(help="Epsilon of the attacks on the file to take; empty: 2/255 in linf, 0.5 in l2.")
+    ] = "",
     norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
     effort: Annotated[str, typer.Option(help="quick, standard, or full: steps and queries.")] = "quick",
     images: Annotated[

@@ -84,7 +84,9 @@ def attack(
 def audit(
     model: Model,
     data: Data = "",
-    epsilon: Annotated[str, typer.Option(help="Epsilon of the verdict.")] = "2/255",
+    epsilon: Annotated[
+        str, typer.Option(help="Epsilon of the verdict; empty: 2/255 in linf, 0.5 in l2.")
+    ] = "",
     control: Annotated[
         str, typer.Option(help="The same model without its defence: a file or a run folder.")
     ] = "",
