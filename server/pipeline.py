@@ -94,7 +94,7 @@ class Pipeline:
     def begun(self, folder: RunFolder, weights: Weights) -> Checkpoint:
         """Write the files that describe a new run, and return its initial state."""
         experiment = self.experiment
-        folder.write_text("experiment.toml", experiment.to_toml())
+        folder.write_study(experiment)
         self.parts.study.partition.write(folder.file("partition.json"))
         folder.write_json("environment.json", self.record.environment)
         self.recorder.log = RoundLog.of(folder, ())

@@ -32,7 +32,7 @@ from fedrobust.config.sections import (
 )
 from fedrobust.config.shipped import study_path
 from fedrobust.config.sources import flattened, merged, nested, unflattened
-from fedrobust.config.study_file import read_study_file
+from fedrobust.config.study_file import base_of, read_study_file
 from fedrobust.config.tolerated import malicious_of, tolerated_of
 from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import ConfigError, FedrobustError
@@ -148,9 +148,7 @@ class Experiment(Section):
             ConfigError: the file cannot be read, or a key, a type or a combination is wrong.
         """
         path = study_path(path)
-        return cls._checked(
-            read_study_file(path), str(path), overrides, settings, base=str(path.resolve().parent)
-        )
+        return cls._checked(read_study_file(path), str(path), overrides, settings, base=base_of(path))
 
     @classmethod
     def recorded(cls, path: str | Path) -> Self:
@@ -160,9 +158,7 @@ class Experiment(Section):
             ConfigError: the file cannot be read, or is no study.
         """
         path = Path(path)
-        return cls._checked(
-            read_study_file(path), str(path), (), {}, base=str(path.resolve().parent), quiet=True
-        )
+        return cls._checked(read_study_file(path), str(path), (), {}, base=base_of(path), quiet=True)
 
     @classmethod
     def of(cls, overrides: Iterable[str] = (), **settings: Any) -> Self:

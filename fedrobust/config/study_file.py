@@ -1,5 +1,7 @@
 """Read study files: TOML of limited size, with error messages."""
 
+import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -14,6 +16,9 @@ MOST_BYTES = 2**20
 
 MOST_PARTS = 32
 """Largest number of parts of a dotted key, because the parser's time is quadratic in it."""
+
+BASE = "base.json"
+"""The file of a run folder with the folder in which the study's relative files are searched first."""
 
 _DOTTED = re.compile(r"""[\w"'-]+(?:[ \t]*\.[ \t]*[\w"'-]+)*""")
 
@@ -50,6 +55,23 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
         if reason.startswith(("Cannot overwrite", "Cannot declare", "Duplicate")):
             reason = f"a key or a table is given twice: {reason}"
         raise ConfigError(f"{path}: not a TOML file: {reason}") from error
+
+
+def base_of(path: str | Path) -> str:
+    """Return the folder in which the relative files of a study file are searched first: its own.
+
+    Of the ``experiment.toml`` of a run folder it is that of the study that was run, as ``base.json`` has it, if it is
+    still there.
+    """
+    own = Path(path).resolve().parent
+    if Path(path).name != "experiment.toml":
+        return str(own)
+    try:
+        first = json.loads((own / BASE).read_bytes())["folder"]
+        return str(first) if os.path.isabs(first) and os.path.isdir(first) else str(own)
+    # There is none in runs of earlier versions, and another file of a user's may have that name.
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return str(own)
 
 
 def toml_value(text: str) -> Any:

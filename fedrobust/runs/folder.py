@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.atomic import atomic, cannot_write
+from fedrobust.config import Experiment
+from fedrobust.config.study_file import BASE
 from fedrobust.errors import FedrobustError
 from fedrobust.paths import check_can_hold, expanded
 from fedrobust.plain import plain
@@ -38,7 +40,7 @@ class UnwritableRunError(RunFolderError, RuntimeError):
 class RunFolder:
     """A run's folder.
 
-    Holds ``experiment.toml``, ``partition.json``, ``metrics.jsonl`` (a line per round), ``result.json``,
+    Holds ``experiment.toml``, ``base.json``, ``partition.json``, ``metrics.jsonl`` (a line per round), ``result.json``,
     ``checkpoints/`` (until the run is finished; with the log of the rounds), ``model.keras``, ``student.keras``,
     ``*.tflite``, ``examples.npz``, ``environment.json`` and ``report.html``.
 
@@ -123,6 +125,14 @@ class RunFolder:
         with atomic(self.file(name)) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return self.file(name)
+
+    def write_study(self, experiment: Experiment) -> None:
+        """Write ``experiment.toml``, and in ``base.json`` the folder in which its relative files are searched first.
+
+        Without ``output.dir``, so that ``fedrobust run experiment.toml`` repeats the study in a folder of its own.
+        """
+        self.write_text("experiment.toml", experiment.changed(output__dir="", output__resume=False).to_toml())
+        self.write_json(BASE, {"folder": str(Path(experiment.base).resolve())})
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
         """Write plain data as indented JSON, atomically; NaN and infinities are errors."""

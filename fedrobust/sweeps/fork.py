@@ -78,7 +78,7 @@ class Fork:
             shutil.rmtree(run)
         own = RunFolder(run)
         run.mkdir(parents=True)
-        own.write_text("experiment.toml", study.experiment.to_toml())
+        own.write_study(study.experiment)
         shutil.copyfile(kept.file("partition.json"), own.file("partition.json"))
         copied_rounds(self.folder, run, self.rounds)
         rounds = state.rounds(kept)

@@ -13,7 +13,7 @@ from fedrobust.config import ConfigError, Experiment, keys, list_keys
 from fedrobust.config.old_keys import OLD_KEYS, old_form, tell_of_old_keys, without_old_keys
 from fedrobust.config.shipped import study_path
 from fedrobust.config.sources import nested
-from fedrobust.config.study_file import read_study_file, toml_value
+from fedrobust.config.study_file import base_of, read_study_file, toml_value
 from fedrobust.poisoning import malicious_clients
 from fedrobust.sweeps.cell import Cell, graph_key
 from fedrobust.sweeps.faults import Faults
@@ -77,7 +77,7 @@ class Sweep:
             halving = Halving.of(sweep["halving"])
             sweep = {key: value for key, value in sweep.items() if key != "halving"}
         together, exclude = sweep_tables(sweep, path)
-        whole = cls.of(name, flat, exclude, together, base=Path(base) if base else path.resolve().parent)
+        whole = cls.of(name, flat, exclude, together, base=Path(base or base_of(path)))
         if halving is not None:
             whole.check(halving.check)
         return replace(whole, halving=halving)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from fedrobust.config import ConfigError, Experiment
-from fedrobust.config.study_file import read_study_file, toml_value
+from fedrobust.config.study_file import base_of, read_study_file, toml_value
 from fedrobust.epsilon import epsilon_value
 from fedrobust.sweeps.sweep import Sweep
 
@@ -242,3 +242,28 @@ def test_a_sweep_over_attackers_has_its_control_at_0(tmp_path):
     # A study of its own, and a sweep over something else, say what they mean themselves.
     cells = sweep(tmp_path, "seed = [0, 1]\n[poisoning]\nmalicious = 3\n").cells
     assert all(cell.experiment.poisoning.malicious == 3 for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_used"),
+    [
+        ("experiment.toml", '{"folder": "HERE/study"}', True),
+        ("mine.toml", '{"folder": "HERE/study"}', False),
+        ("experiment.toml", '{"folder": "HERE/gone"}', False),
+        ("experiment.toml", '{"folder": "study"}', False),
+        ("experiment.toml", '{"folder": 3}', False),
+        ("experiment.toml", '{"folder": "\\u0000"}', False),
+        ("experiment.toml", "{}", False),
+        ("experiment.toml", "[]", False),
+        ("experiment.toml", "no JSON", False),
+        ("experiment.toml", "[" * 100_000, False),
+        ("experiment.toml", None, False),
+    ],
+)
+def test_a_run_folder_names_the_folder_of_its_study(tmp_path, name, content, is_used):
+    run = tmp_path / "run"
+    for folder in (run, tmp_path / "study"):
+        folder.mkdir()
+    if content is not None:
+        (run / "base.json").write_text(content.replace("HERE", str(tmp_path)))
+    assert base_of(run / name) == str(tmp_path / "study" if is_used else run)

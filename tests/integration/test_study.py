@@ -67,6 +67,7 @@ def test_a_whole_study_leaves_everything_behind(tmp_path):
     names = {path.name for path in run.path.iterdir()}
     assert names == {
         "experiment.toml",
+        "base.json",
         "environment.json",
         "card.json",
         "classify.py",

@@ -1,6 +1,7 @@
 """The stages of a study in their order, what each is handed, and what is written: with stand-ins, untrained."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
@@ -231,7 +232,8 @@ def test_everything_is_checked_before_a_folder_is_made_and_handed_over(begun, tm
         done.record.to_json(),
     )
     assert state.weights.digest() == state.selected.digest() == weights(1.0).digest()
-    assert (folder.path / "experiment.toml").read_text() == done.experiment.to_toml()
+    assert (folder.path / "experiment.toml").read_text() == done.experiment.changed(output__dir="").to_toml()
+    assert folder.read_json("base.json") == {"folder": os.getcwd()}
     assert folder.read_json("partition.json") == {"hash": "f" * 8}
     assert folder.read_json("environment.json") == done.record.environment
 
