@@ -158,6 +158,7 @@ def _promised(study: Study) -> Iterator[str]:
     yield from privacy.sampling_known(federation, promise, training, algorithm)
     yield from privacy.nothing_beside(federation, promise, given.distillation)
     yield from privacy.delta_small(given.privacy, promise, federation.clients)
+    yield from privacy.losses_unread(given.privacy, federation, study.defence.rule)
     yield from privacy.examples_protected(
         given.privacy,
         given.data,

@@ -179,8 +179,7 @@ def examples_protected(
     """
     if not privacy.protects_examples:
         return
-    key = "example-epsilon" if privacy.example_epsilon else "example-noise"
-    named = f"privacy.{key} = {privacy.example_epsilon or privacy.example_noise:g}"
+    named = _dp_sgd(privacy)
     if not installed():
         yield f"{named}: {MISSING}"
     if data.undersample:
@@ -218,6 +217,26 @@ def examples_protected(
             f'distillation.teacher = "{distillation.teacher}" with {named}: the images would be trained on beside what '
             'is accounted; set distillation.teacher = "global-model"'
         )
+
+
+def losses_unread(privacy: Privacy, federation: Federation, rule: Any) -> Iterator[str]:
+    """No rule weights clients by their training losses, which clients with DP-SGD do not send.
+
+    Args:
+        privacy: settings of DP-SGD.
+        federation: names the rule.
+        rule: of the study.
+    """
+    if privacy.protects_examples and getattr(rule, "BY_CLIENT", False):
+        yield (
+            f'federation.aggregator = "{federation.aggregator}" with {_dp_sgd(privacy)}: the rule needs the training '
+            "losses of the clients, which no noise protects, so that they do not send them; choose another rule"
+        )
+
+
+def _dp_sgd(privacy: Privacy) -> str:
+    key = "example-epsilon" if privacy.example_epsilon else "example-noise"
+    return f"privacy.{key} = {privacy.example_epsilon or privacy.example_noise:g}"
 
 
 def no_batch_statistics(privacy: Privacy, model: Model, classifier: Callable[[], Any]) -> Iterator[str]:

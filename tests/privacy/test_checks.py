@@ -102,6 +102,7 @@ EXAMPLES = {
     "steps that are corrected": ({"training__algorithm": "scaffold"}, "corrects steps"),
     "a second training": ({"training__algorithm": "ditto"}, "ditto"),
     "teachers": ({"distillation__teacher": "local-models"}, "local-models"),
+    "losses of clients": ({"federation__aggregator": "sfat"}, 'aggregator = "sfat" .*the training losses'),
     "other layers later": (
         {"training__layers": "head", "training__unfreeze": ["2: all"]},
         "training.unfreeze",
