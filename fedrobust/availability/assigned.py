@@ -57,6 +57,16 @@ class Availability:
                     )
         return cls(of_client, parts)
 
+    @staticmethod
+    def of_nobody_malicious(lines: Sequence[str]) -> list[str]:
+        """Return the lines that mean somebody where no client is malicious.
+
+        Example:
+            >>> Availability.of_nobody_malicious(["malicious: dropout", "honest: straggler"])
+            ['honest: straggler']
+        """
+        return [line for line in lines if line.partition(":")[0].strip() != "malicious"]
+
     def present(self, round: int, clients: Iterable[int]) -> list[int]:
         """Return which of the `clients` are members in `round`, and may be sampled."""
         away = {line for line, parts in self.parts.items() if not _is_present(parts, round)}

@@ -115,7 +115,7 @@ def site_sizes(federation: Federation, rule: Any) -> Iterator[str]:
 
 def knowledge_is_used(poisoning: Poisoning, attacked: Callable[[], tuple[Attack, Schedule]]) -> Iterator[str]:
     """Colluding clients that know their own updates only are honest ones while they train, and more than one."""
-    if poisoning.knowledge == "all":
+    if poisoning.knowledge == "all" or poisoning.attack == "none":
         return
     given = f'poisoning.knowledge = "own" with poisoning.attack = "{poisoning.attack}"'
     try:

@@ -6,6 +6,8 @@ from fedrobust.config.keys import default
 FEDERATED = (
     "data.partition",
     "data.site-shifts",
+    "distillation.gamma",
+    "distillation.teacher",
     "evaluation.baselines",
     "federation.availability",
     "federation.participation",
@@ -23,10 +25,11 @@ FEDERATED = (
     "poisoning.first-round",
     "poisoning.last-round",
     "poisoning.every",
+    "poisoning.knowledge",
     "training.algorithm",
     "training.proximal",
 )
-"""Settings of partition, site shifts, comparison of clients, poisoning and aggregation, which are left out."""
+"""Settings of partition, site shifts, comparison of clients, teachers, poisoning and aggregation, which are left out."""
 
 
 def centralized(experiment: Experiment) -> Experiment:

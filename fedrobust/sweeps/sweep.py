@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fedrobust.availability import Availability
 from fedrobust.config import ConfigError, Experiment, keys, list_keys
 from fedrobust.config.old_keys import OLD_KEYS, old_form, tell_of_old_keys, without_old_keys
 from fedrobust.config.shipped import study_path
@@ -207,17 +208,22 @@ def with_control(experiment: Experiment) -> Experiment:
     """Return a cell without attack as a study with neither attack nor malicious clients; others unchanged.
 
     In a sweep over attacks or numbers of malicious clients, the control is the cell with attack "none" or number 0. Its
-    rule keeps the f that it has under attack.
+    rule keeps the f that it has under attack; lines of availability that mean malicious clients mean nobody, and go.
     """
     poisoning, federation = experiment.poisoning, experiment.federation
     attackers = len(malicious_clients(poisoning.malicious, federation.clients, experiment.seed))
-    if (poisoning.attack == "none") == (attackers == 0):
+    if poisoning.attack != "none" and attackers:
         return experiment
-    settings: dict[str, Any] = {"poisoning__attack": "none", "poisoning__malicious": 0}
+    settings: dict[str, Any] = {}
+    if poisoning.attack != "none" or attackers:
+        settings = {"poisoning__attack": "none", "poisoning__malicious": 0}
     if attackers and federation.tolerate is None:
         settings["federation__tolerate"] = experiment.tolerated
         settings["federation__tolerate_quantile"] = None
-    return experiment.changed(**settings)
+    lines = Availability.of_nobody_malicious(federation.availability)
+    if len(lines) < len(federation.availability):
+        settings["federation__availability"] = lines
+    return experiment.changed(**settings) if settings else experiment
 
 
 def name_from(stem: str) -> str:

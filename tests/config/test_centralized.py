@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 import fedrobust
+from fedrobust.checks import check_data
 from fedrobust.config import Experiment
 from fedrobust.config.centralized import FEDERATED, centralized
 from fedrobust.config.keys import default
+from fedrobust.study import Study
 
 STUDIES = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
 
@@ -38,6 +40,25 @@ def test_one_client_has_all_images_and_everything_else_stays(file):
         for name in ("aggregator",)
     )
     assert not central.malicious
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"poisoning__attack": "alie", "poisoning__malicious": 3, "poisoning__knowledge": "own"},
+        {"distillation__teacher": "class-logits", "distillation__gamma": 2.0},
+        {"distillation__teacher": "clients"},
+        {
+            "poisoning__attack": "sign-flip",
+            "poisoning__malicious": 2,
+            "federation__availability": ["malicious: dropout(probability=0.5)"],
+        },
+    ],
+)
+def test_what_only_a_federation_has_is_left_out(settings):
+    study = Experiment.of(data__samples=200, **settings)
+    check_data(Study(study))
+    check_data(Study(centralized(study)))
 
 
 def test_a_central_model_learns_and_its_folder_is_a_run(tmp_path):

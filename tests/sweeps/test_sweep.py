@@ -2,9 +2,11 @@
 
 import pytest
 
-from fedrobust.config import ConfigError
+from fedrobust.checks import check_data
+from fedrobust.config import ConfigError, Experiment
+from fedrobust.study import Study
 from fedrobust.sweeps.cell import content_hash
-from fedrobust.sweeps.sweep import Sweep
+from fedrobust.sweeps.sweep import Sweep, with_control
 from fedrobust.sweeps.values import matches
 
 FILE = """
@@ -130,3 +132,31 @@ def test_some_cells_alone_can_be_asked_for(tmp_path):
         sweep.only(["seed=7"])
     with pytest.raises(ConfigError, match="--only sead: unknown key"):
         sweep.only(["sead=1"])
+
+
+@pytest.mark.parametrize(
+    "swept",
+    [
+        {"poisoning.attack": ["none", "alie"], "poisoning.malicious": 3, "poisoning.knowledge": "own"},
+        {
+            "poisoning.attack": ["none", "sign-flip"],
+            "poisoning.malicious": 3,
+            "federation.availability": ["malicious: dropout(probability=0.5)"],
+        },
+        {
+            "poisoning.attack": "sign-flip",
+            "poisoning.malicious": [0, 3],
+            "federation.availability": ["malicious: dropout(probability=0.5)", "honest: straggler"],
+        },
+    ],
+)
+def test_what_only_attackers_have_does_not_refuse_the_control(swept):
+    sweep = Sweep.of("with-control", {"data.samples": 200, **swept})
+    sweep.check(lambda experiment: check_data(Study(experiment)))
+    control = next(cell.experiment for cell in sweep.cells if cell.experiment.poisoning.attack == "none")
+    assert not any(line.startswith("malicious") for line in control.federation.availability)
+
+
+def test_a_control_that_says_nothing_of_attackers_stays_as_it_is():
+    control = Experiment.of(federation__availability=["0: straggler"])
+    assert with_control(control) is control
