@@ -16,6 +16,9 @@ _FORM = re.compile(rf"\s*(?P<above>{_NUMBER})\s*(?:/\s*(?P<below>{_NUMBER})\s*)?
 LONGEST = 64
 """Largest number of characters of an epsilon; a float has no more digits."""
 
+LEVEL = 1 / 255
+"""One grey level of an 8-bit image."""
+
 
 def epsilon_value(epsilon: float | str) -> float:
     """Return an epsilon as a number, written as a number or as a fraction such as ``"8/255"``.

@@ -1,11 +1,13 @@
-"""In l2 no epsilon of linf is taken by default, neither by a study nor by an audit or an export of a model."""
+"""Epsilons are those of the norm, and of whole grey levels where images have them."""
 
 import pytest
 
 from fedrobust import api
 from fedrobust.api import audits, exports
+from fedrobust.audit.plan import Plan
 from fedrobust.checks import check_data
 from fedrobust.config import ConfigError, Experiment
+from fedrobust.evasion import Threat
 from fedrobust.study import Study
 
 
@@ -57,3 +59,32 @@ def test_an_epsilon_that_is_not_given_is_the_usual_one_of_the_norm(
     with pytest.raises(CheckedError) as found:
         asked(data="phantom", **given)
     assert found.value.args == (epsilon, given.get("norm", "linf"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {},
+            r"evaluation\.epsilons: 0\.001, 0\.002, 0\.003 with evaluation\.bits = 8: .*evaluation\.epsilons = "
+            r'\[0\.004, 0\.005, "1/255", "2/255", "4/255", "8/255"\]',
+        ),
+        ({"evaluation__epsilons": ["0.5/255"]}, r"evaluation\.epsilons: 0\.5/255 with evaluation\.bits = 8"),
+        (
+            {"evaluation__attacks": [], "audit__epsilon": 0.001},
+            r"audit\.epsilon: 0\.001 with evaluation\.bits = 8",
+        ),
+        ({"evaluation__attacks": [], "audit__epsilons": [0.002, 0.1]}, r"audit\.epsilons: .* = \[0\.1\]"),
+    ],
+)
+def test_no_epsilon_is_below_the_grey_level_of_an_8_bit_image(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        checked(evaluation__bits=8, **settings)
+
+
+def test_whole_grey_levels_are_measured_in_8_bits():
+    checked(evaluation__bits=8, evaluation__epsilons=["1/255", "2/255"])
+    checked(evaluation__bits=8, evaluation__attacks=[])
+    for given in ({"epsilon": "0.9/255"}, {"curve": ("2/255", "0.9/255")}):
+        with pytest.raises(ConfigError, match=r"epsilon = 0\.9/255 with bits = 8"):
+            Plan(threat=Threat(bits=8), **given)

@@ -5,13 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fedrobust.config import ConfigError, Epsilon
-from fedrobust.epsilon import epsilon_value
+from fedrobust.epsilon import LEVEL, epsilon_value
 from fedrobust.evasion import Threat
 
 Effort = Literal["quick", "standard", "full"]
-
-LEVEL = 1 / 255
-"""One grey level of an 8-bit image."""
 
 SHORT: dict[str, tuple[Epsilon, ...]] = {
     "linf": ("0.5/255", "1/255", "2/255", "4/255", "8/255"),
@@ -54,9 +51,10 @@ class Plan:
             raise ConfigError(f"effort = {self.effort!r}: choose quick, standard or full")
         if not self.value > 0:
             raise ConfigError(f"epsilon = {self.epsilon}: choose a number above 0")
-        if self.threat.bits and not self.value >= LEVEL * (1 - 1e-6):
+        least = min((self.epsilon, *self.curve), key=epsilon_value)
+        if self.threat.bits and not epsilon_value(least) >= LEVEL * (1 - 1e-6):
             raise ConfigError(
-                f"epsilon = {self.epsilon} with bits = {self.threat.bits}: no other 8-bit image lies within; choose at "
+                f"epsilon = {least} with bits = {self.threat.bits}: no other 8-bit image lies within; choose at "
                 "least 1/255, one grey level, or bits = 0"
             )
         curves = SHORT if self.effort == "quick" else CURVES

@@ -60,6 +60,7 @@ def check_data(study: Study) -> None:
         ),
         strengths.strengths(given.evaluation),
         strengths.of_the_norm(given.evaluation, given.audit),
+        strengths.grey_levels(given.evaluation, given.audit),
         settings.network_file(given.model, study.base, given.data.root),
         settings.weights_file(given.model, study.base, given.data.root),
         settings.control_file(given.audit, study.base),

@@ -15,7 +15,6 @@ from fedrobust.data.partition import Partition
 from fedrobust.data.partition.drawn import Drawing
 from fedrobust.data.problem import Problem
 from fedrobust.data.transfer_set import TransferSet
-from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import ConfigError, FedrobustError, told
 from fedrobust.poisoning import Attack, AttackContext
 from fedrobust.spec import SpecError
@@ -139,11 +138,6 @@ def strengths_fit(evaluation: Evaluation, audit: Audit, image_size: int, problem
                 check_reach([epsilon], evaluation.norm, shape, setting)
             except ConfigError as error:
                 yield str(error)
-    if audit.enabled and evaluation.bits and epsilon_value(audit.epsilon) < (1 - 1e-6) / 255:
-        yield (
-            f"audit.epsilon = {audit.epsilon} with evaluation.bits = {evaluation.bits}: no other 8-bit image lies "
-            "within; choose at least 1/255, one grey level"
-        )
 
 
 def fingerprint(image: np.ndarray) -> bytes:

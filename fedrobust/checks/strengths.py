@@ -1,8 +1,10 @@
 """Checks of epsilons against attacks and norm; images are not needed."""
 
+import json
 from collections.abc import Iterator
 
 from fedrobust.config.sections import Audit, Evaluation
+from fedrobust.epsilon import LEVEL, epsilon_value
 
 
 def strengths(evaluation: Evaluation) -> Iterator[str]:
@@ -35,3 +37,26 @@ def of_the_norm(evaluation: Evaluation, audit: Audit) -> Iterator[str]:
             f'evaluation.norm = "l2" with the default of {keys}, which is for linf: a change of that l2 length is far '
             f"below one grey level a pixel; set, for instance, {' and '.join(missing)}"
         )
+
+
+def grey_levels(evaluation: Evaluation, audit: Audit) -> Iterator[str]:
+    """Another 8-bit image is one grey level away at least: below, every image would count as robust.
+
+    Args:
+        evaluation: bits, attacks and their epsilons.
+        audit: names other epsilons.
+    """
+    if not evaluation.bits:
+        return
+    given = {"evaluation.epsilons": evaluation.epsilons if evaluation.attacks else ()}
+    if audit.enabled:
+        given |= {"audit.epsilon": (audit.epsilon,), "audit.epsilons": audit.epsilons}
+    for key, epsilons in given.items():
+        within = [one for one in epsilons if epsilon_value(one) < LEVEL * (1 - 1e-6)]
+        if within:
+            rest = [one for one in epsilons if one not in within]
+            advice = f", as in {key} = {json.dumps(rest)}" if rest else ""
+            yield (
+                f"{key}: {', '.join(map(str, within))} with evaluation.bits = {evaluation.bits}: no other 8-bit image "
+                f"lies within; choose at least 1/255, one grey level{advice}"
+            )

@@ -29,7 +29,7 @@ FEDERATED = (
     "training.algorithm",
     "training.proximal",
 )
-"""Settings of partition, site shifts, comparison of clients, teachers, poisoning and aggregation, which are left out."""
+"""Settings of partition, site shifts, comparison of clients, teachers, poisoning and aggregation: left out."""
 
 
 def centralized(experiment: Experiment) -> Experiment:
