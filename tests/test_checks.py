@@ -392,6 +392,34 @@ def test_rules_and_what_stands_before_them_go_together(settings, message):
         study(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"aggregator": "krum(f=100)"}, r'federation\.aggregator = "krum\(f=100\)": Krum with f = 100'),
+        (
+            {"aggregator": "trimmed-mean(f=5)", "tolerate": 1},
+            r'federation\.aggregator = "trimmed-mean\(f=5\)": ',
+        ),
+        ({"aggregator": "rlr(threshold=11)", "tolerate": 1}, r"federation\.aggregator = "),
+        ({"pre_aggregators": ["nnm(f=9)"]}, r"federation\.pre-aggregators = \['nnm\(f=9\)'\]: "),
+        ({"pre_aggregators": ["bucketing(size=100)"], "tolerate": 1}, r"federation\.pre-aggregators = "),
+        ({"aggregator": "krum", "tolerate": 5}, r"federation\.tolerate = 5: Krum with f = 5"),
+        ({"aggregator": "krum", "tolerate": 0.5}, r"federation\.tolerate = 0\.5: Krum with f = 5"),
+        ({"pre_aggregators": ["nnm"], "tolerate": 6}, r"federation\.tolerate = 6: NearestNeighbourMixing"),
+        (
+            {"aggregator": "krum"},
+            r'federation\.aggregator = "krum": Krum with f = 4 .*; f is the number of malicious clients in a round',
+        ),
+        ({"aggregator": "krum", "participation": 0.2}, r'federation\.aggregator = "krum": Krum with f = 0'),
+    ],
+)
+def test_a_defence_that_is_infeasible_is_told_by_the_setting_that_makes_it_so(settings, key):
+    given = {f"federation__{name}": value for name, value in settings.items()}
+    attacked = {} if len(settings) > 1 else {"poisoning__attack": "sign-flip", "poisoning__malicious": 4}
+    with pytest.raises(ConfigError, match=f"^{key}"):
+        study(**given, **attacked)
+
+
 def test_a_rule_that_remembers_clients_may_stand_behind_what_does_not_mix_them():
     for rule in ("fldetector", "foolsgold"):
         check_data(study(federation__pre_aggregators=["clipping", "arc"], federation__aggregator=rule))

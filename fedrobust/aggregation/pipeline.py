@@ -1,7 +1,7 @@
 """The aggregation pipeline: pre-aggregators, then one rule, and the number of attackers that they tolerate."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,11 +101,8 @@ class AggregationPipeline:
             InfeasibleError: it is; the message has the numbers.
         """
         self.check_order()
-        for stage, seen in self._seen(n):
-            if isinstance(stage, ByzantineTolerant):
-                stage.require(seen)
-            if hasattr(stage, "fits"):
-                stage.fits(seen)
+        for stage, seen in self.stages(n):
+            check_stage(stage, seen)
 
     def check_order(self) -> None:
         """Refuse pre-aggregators that mix clients before a rule with a state or a loss of each client.
@@ -159,10 +156,23 @@ class AggregationPipeline:
         """Whether an influence of exactly 0 means that a client was rejected; see `fedrobust.aggregation.selects`."""
         return any(selects(stage) for stage in (*self.before, self.rule))
 
-    def _seen(self, n: int) -> Iterable[tuple[Any, int]]:
+    def stages(self, n: int) -> Iterator[tuple[Any, int]]:
+        """Return pre-aggregators and rule in order, each with the number of updates that it gets of `n`."""
         for stage in (*self.before, self.rule):
             yield stage, n
             n = _left(stage, n)
+
+
+def check_stage(stage: Any, n: int) -> None:
+    """Refuse a rule or a pre-aggregator that is infeasible among `n` updates.
+
+    Raises:
+        InfeasibleError: it is; the message has the numbers.
+    """
+    if isinstance(stage, ByzantineTolerant):
+        stage.require(n)
+    if hasattr(stage, "fits"):
+        stage.fits(n)
 
 
 def _left(stage: Any, n: int) -> int:

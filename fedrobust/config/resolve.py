@@ -1,5 +1,7 @@
 """Resolve the names in a study's settings to objects; errors begin with the key."""
 
+from typing import Any
+
 from fedrobust.aggregation import (
     PRE_AGGREGATORS,
     RULES,
@@ -7,7 +9,10 @@ from fedrobust.aggregation import (
     AggregationPipeline,
     ServerOptimizer,
 )
+from fedrobust.aggregation.contract import ByzantineTolerant
+from fedrobust.aggregation.pipeline import check_stage
 from fedrobust.availability import Availability
+from fedrobust.config.messages import shown
 from fedrobust.config.naming import make_importable, naming
 from fedrobust.config.sections import (
     Data,
@@ -19,13 +24,14 @@ from fedrobust.config.sections import (
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.partition import Drawing, Partition, method_named, partition
 from fedrobust.data.shifts import SiteShifts
+from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.evaluation.scores import METRICS, Metric
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.poisoning import Attack
 from fedrobust.privacy import POSTPROCESSORS, Cohort, Postprocessor
 from fedrobust.privacy.cohort import Sampling
 from fedrobust.shares import sample_size
-from fedrobust.spec import SpecError, build
+from fedrobust.spec import Spec, SpecError, build
 from fedrobust.training.distillation_methods import DISTILLATION_METHODS, DistillationMethod
 
 
@@ -168,9 +174,38 @@ def defence_of(federation: Federation, tolerated: int, base: str = "") -> Aggreg
         defence = AggregationPipeline(rule, before, sampled)
     with naming("federation.pre-aggregators", list(federation.pre_aggregators)):
         defence.check_order()
-    with naming("federation.tolerate", f"{tolerated} of {sampled} clients of a round"):
-        defence.check(sampled)
+    for place, (stage, seen) in enumerate(defence.stages(sampled)):
+        key, value, advice = _source_of(federation, place, stage, seen)
+        try:
+            check_stage(stage, seen)
+        except (FedrobustError, TypeError, ValueError) as error:
+            raise ConfigError(f"{key} = {shown(value)}: {error}{advice}") from error
     return defence
+
+
+def _source_of(federation: Federation, place: int, stage: Any, seen: int) -> tuple[str, object, str]:
+    """Return the setting that a stage of the defence is infeasible by, its value, and advice.
+
+    It is the stage's own, or ``federation.tolerate`` if that gives an f which is too large.
+
+    Args:
+        federation: names the stages.
+        place: of the stage among them.
+        stage: it.
+        seen: number of updates that it gets.
+    """
+    specs, advice = (*federation.pre_aggregators, federation.aggregator), ""
+    is_f = isinstance(stage, ByzantineTolerant) and stage.min_clients(stage.f) > seen
+    if is_f and "f" not in Spec.parse(specs[place]).settings:
+        if federation.tolerate is not None:
+            return "federation.tolerate", federation.tolerate, ""
+        if stage.f:
+            advice = (
+                "; f is the number of malicious clients in a round, unless federation.tolerate gives another"
+            )
+    if place < len(federation.pre_aggregators):
+        return "federation.pre-aggregators", list(federation.pre_aggregators), advice
+    return "federation.aggregator", federation.aggregator, advice
 
 
 def server_optimizer_of(federation: Federation, base: str = "") -> ServerOptimizer | None:
