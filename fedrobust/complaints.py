@@ -6,6 +6,7 @@ was run, 3 the verdict of a strict audit is not "robust", 130 stopped by Ctrl-C 
 
 import logging
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -56,8 +57,7 @@ def complaints(folder: Callable[[], str] = str, go_on: str = "fedrobust run --re
     except FedrobustError as error:
         fail(str(error), code=FAILED if isinstance(error, RuntimeError) else REFUSED)
     except KeyboardInterrupt:
-        how = f"; go on with: {go_on} {folder()}" if folder() else ""
-        fail(f"stopped{how}", code=STOPPED)
+        fail(f"stopped{_how_on(folder(), go_on)}", code=STOPPED)
     except BrokenPipeError:
         # The reader of the output, such as `head`, has closed it.
         silence_output()
@@ -185,4 +185,4 @@ def _of(error: Exception) -> str:
 
 
 def _how_on(folder: str, go_on: str) -> str:
-    return f"; go on with: {go_on} {folder}" if folder else ""
+    return f"; go on with: {go_on} {shlex.quote(folder)}" if folder else ""
