@@ -56,7 +56,7 @@ def resumed_from(
     if changed:
         raise ConfigError(
             f"{folder.path}: the run was started with other values of {', '.join(changed)}: a resumed run may "
-            "change [engine] and [output] only"
+            "change engine.*, output.report and output.keep-every only"
         )
     before = RunRecord.read(checkpoint.result)
     if checkpoint.round < settings["federation"]["rounds"]:

@@ -148,12 +148,14 @@ def resume(
         listeners: called with every event.
         callbacks: called with the record of every further round; see `run`.
         log: trackers of experiments, which get the earlier rounds, too; see `run`.
-        overrides: ``"engine.workers=4"``; other sections than ``[engine]`` are the run's own.
+        overrides: ``"engine.workers=4"``; beside ``[engine]``, only ``output.report`` and
+            ``output.keep-every`` may be changed.
         settings: ``engine__name="ray"``.
 
     Raises:
         RunFolderError: it is not a run folder, it has no checkpoint, or another process is running in it.
-        ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
+        ConfigError: a setting is wrong or one that a resumed run cannot change, or the run is finished and settings are
+            given.
 
     Example:
         >>> fedrobust.resume("runs/one").status  # doctest: +SKIP

@@ -37,7 +37,9 @@ def run(
     engine: Annotated[str, typer.Option(help="threads or ray; the same as --set engine.name=...")] = "",
     resume: Annotated[
         Path | None,
-        typer.Option(help="Resume the unfinished run in this folder; only engine.* may be --set."),
+        typer.Option(
+            help="Resume the unfinished run here; --set may change engine.*, output.report, output.keep-every."
+        ),
     ] = None,
     seeds: Annotated[
         int,

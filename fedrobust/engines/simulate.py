@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SERVER_APP = "server.app:app"
 CLIENT_APP = "clients.app:app"
 
+PLACE = frozenset({"output.root", "output.dir", "output.resume"})
+"""Where a run is, which a resumed one cannot change."""
+
 
 def simulate(
     experiment: Experiment,
@@ -70,7 +73,8 @@ def resumed(folder: str | Path, *listeners: Listener, overrides: Iterable[str] =
 
     Raises:
         RunFolderError: it is no run folder, it has no checkpoint, or another process is running in it.
-        ConfigError: a setting is wrong or not one of ``[engine]``, or the run is finished and settings are given.
+        ConfigError: a setting is wrong or one that a resumed run cannot change (it may change ``[engine]``,
+            ``output.report`` and ``output.keep-every``), or the run is finished and settings are given.
     """
     run_folder, overrides = RunFolder.open(folder), tuple(overrides)
     if run_folder.file("result.json").exists() and (finished := Run.open(folder)).status == "finished":
@@ -82,6 +86,12 @@ def resumed(folder: str | Path, *listeners: Listener, overrides: Iterable[str] =
             )
         complete(run_folder)
         return finished
+    given = (*(text.partition("=")[0].strip() for text in overrides), *settings)
+    moved = PLACE.intersection(key.replace("__", ".") for key in given)
+    if moved:
+        raise ConfigError(
+            f"{folder}: {sorted(moved)[0]} is given, and a run is resumed in its own folder; leave it out"
+        )
     return simulate(resumable(run_folder).changed(overrides, **settings), *listeners)
 
 

@@ -93,6 +93,20 @@ def test_an_unfinished_run_goes_on_with_what_is_changed(stub, tmp_path, status):
     assert simulated == [tmp_path, ("changed", "listener")]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "settings", "key"),
+    [
+        (["output.dir=other"], {}, "output.dir"),
+        (["engine.workers=2", " output.resume = false"], {}, "output.resume"),
+        ([], {"output__root": "other"}, "output.root"),
+    ],
+)
+def test_a_run_is_resumed_in_its_own_folder(stub, tmp_path, overrides, settings, key):
+    stub(Run=a_run(tmp_path), resumable=None, simulate=None)
+    with pytest.raises(ConfigError, match=f"{key} is given, and a run is resumed in its own folder"):
+        resumed(tmp_path, overrides=overrides, **settings)
+
+
 def test_a_finished_run_is_opened_and_takes_no_settings(stub, tmp_path):
     stub(Run=a_run(tmp_path, "finished"), simulate=None, resumable=None)
     assert resumed(tmp_path).folder == tmp_path

@@ -54,7 +54,7 @@ def test_another_study_is_not_gone_on_with(folder):
         resumed(folder, changed={"seed": 7, "federation__rounds": 3, "engine__workers": 3})
     assert str(refused.value) == (
         f"{folder.path}: the run was started with other values of federation.rounds, seed: a resumed run may change "
-        "[engine] and [output] only"
+        "engine.*, output.report and output.keep-every only"
     )
 
 
