@@ -10,12 +10,12 @@ from fedrobust.runs.folder import RunFolder
 from server.callbacks.callback import FinishedRound
 
 UNDEFENDED = "undefended.keras"
-"""The file of a run that holds the global model of the last round before its recipe began."""
+"""The file of a run that holds the global model of the last round before its recipe began, without a defence."""
 
 
 @dataclass(frozen=True, eq=False)
 class UndefendedSnapshot:
-    """Write the global model of the last round before the recipe begins.
+    """Write the global model of the last round before the recipe begins, without its prediction-time defence.
 
     Attributes:
         classifier: of the global model.
@@ -30,5 +30,7 @@ class UndefendedSnapshot:
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
         """Write the file in that round; return no fields."""
         if finished.number + 1 == self.recipe_from:
-            self.folder.write_with(UNDEFENDED, partial(self.classifier.save, finished.weights))
+            # These weights' BatchNorm statistics are those of images without the defence.
+            bare = self.classifier if self.classifier.defence is None else self.classifier.with_defence(None)
+            self.folder.write_with(UNDEFENDED, partial(bare.save, finished.weights))
         return {}
