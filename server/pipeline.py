@@ -220,11 +220,13 @@ class Pipeline:
         assert plan is not None
         emit(StageStarted("distilling the student"))
         student: Student = taught(self.parts, plan, evaluator, weights, trained)
-        behind, adapted = self.parts.defended(evaluator.of_model(student.classifier), student.weights)
+        undefended = evaluator.of_model(student.classifier)
+        behind, adapted = self.parts.defended(undefended, student.weights)
         student = replace(student, weights=adapted)
         emit(StageStarted("training the control of the student"))
         own = plan.label_trained_control()
-        control = own and self.parts.behind(behind.classifier, own)
+        # A learned defence is fitted to the control, too.
+        control = None if own is None else self.parts.defended(undefended, own)
         emit(StageStarted("measuring the student"))
         record = student_record(self.experiment.distillation.student, student, control, behind)
         self.recorder.note(student=record)
@@ -238,15 +240,10 @@ class Pipeline:
             self.recorder.note(export=records)
         if auditor is not None and self.experiment.audit.student:
             emit(StageStarted("auditing the student"))
+            taken = (folder.file(one.file) for one in records if one.taken and one.format != "onnx")
+            teacher, known = evaluator.target(weights), attacks_on_student(plan.method)
             card = auditor.audited_student(
-                behind,
-                student.weights,
-                control,
-                evaluator.target(weights),
-                attacks_on_student(plan.method),
-                self.record,
-                folder,
-                next((folder.file(one.file) for one in records if one.taken and one.format != "onnx"), None),
+                behind, student.weights, control, teacher, known, self.record, folder, next(taken, None)
             )
             folder.write_json("card-student.json", card.content)
             self.recorder.note(student=replace(record, audit=card.record))

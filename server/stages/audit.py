@@ -105,7 +105,7 @@ class Auditor:
         self,
         student: Evaluator,
         weights: Weights,
-        label_trained: Weights | None,
+        label_trained: tuple[Evaluator, Weights] | None,
         teacher: TargetModel,
         trained_on: tuple[str, ...],
         run: RunRecord,
@@ -117,7 +117,7 @@ class Auditor:
         Args:
             student: the student's evaluator.
             weights: the student's.
-            label_trained: weights of the label-trained control.
+            label_trained: evaluator and weights of the label-trained control; None: there is none.
             teacher: the global model, used for transfer attacks if its images have the student's shape.
             trained_on: names of the attacks that the distillation used.
             run: the record so far.
@@ -129,7 +129,7 @@ class Auditor:
             self.model_under_audit("student", student, weights, run),
             control=None
             if label_trained is None
-            else ("label-trained control", student.target(label_trained)),
+            else ("label-trained control", label_trained[0].target(label_trained[1])),
             teacher=("global model", teacher) if alike else None,
             edge=None
             if file is None or self.threat.space != "native"

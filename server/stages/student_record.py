@@ -11,15 +11,15 @@ from server.stages.predictions import predictions_of
 
 
 def student_record(
-    name: str, student: Student, control: Weights | None, evaluator: Evaluator
+    name: str, student: Student, control: tuple[Evaluator, Weights] | None, evaluator: Evaluator
 ) -> StudentRecord:
     """Return the record of the student, measured with its control under the same attacks.
 
     Args:
         name: of its network, as in the study.
         student: the student.
-        control: weights of the label-trained control; None: there is none.
-        evaluator: of the student's network.
+        control: evaluator and weights of the label-trained control; None: there is none.
+        evaluator: of the student.
 
     Raises:
         UnmeasurableError: the student's weights, or logits of one of them, are not finite.
@@ -29,7 +29,7 @@ def student_record(
     with measurable("the student"):
         found = EvaluationRecord.of(evaluator.test(student.weights))
     with measurable("the control of the student"):
-        beside = None if control is None else EvaluationRecord.of(evaluator.test(control))
+        beside = None if control is None else EvaluationRecord.of(control[0].test(control[1]))
     return StudentRecord(
         name=name,
         parameters=student.classifier.layout.parameters,

@@ -27,6 +27,8 @@ from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.keys import SITES
 from fedrobust.evaluation.metrics import NotFiniteError, measure
 from fedrobust.evaluation.robustness import Robustness
+from fedrobust.models.classifier import build_classifier
+from fedrobust.models.layout import Weights
 from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.events import ForecastMade, StageStarted, StudyFinished, StudyResumed, StudyStarted
 from fedrobust.runs.folder import RunFolder, UnwritableRunError
@@ -633,14 +635,14 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
     formats = done.experiment.export.formats if exported else ()
     unaudited = replace(done.record.student, audit=None)
     before = replace(done.record, student=unaudited)
-    file = done.folder.file("a.tflite")
+    file, control = done.folder.file("a.tflite"), (done.taught, "control")
     assert done.seen[2:] == [
         ("distilled", done.evaluator, ("selected",)),
         ("evaluator", done.student.classifier),
         ("label-trained",),
         ("export", done.folder, done.taught, STUDENTS, formats, 5, ""),
         ("teacher", "selected"),
-        ("audited student", done.taught, STUDENTS, "control", "teacher", ("pgd",), before, done.folder, file),
+        ("audited student", done.taught, STUDENTS, control, "teacher", ("pgd",), before, done.folder, file),
     ]
     assert done.record.student == StudentRecord(
         name="edge-cnn",
@@ -661,6 +663,47 @@ def test_a_student_is_taught_measured_audited_and_exported(stub, tmp_path, told,
         *(["exporting the student"] if exported else []),
         "auditing the student",
     ]
+
+
+class Fitted:
+    """A learned defence that notes the models that it is fitted to, by their answers to the first image."""
+
+    def __init__(self):
+        self.models = []
+
+    def fitted(self, to):
+        self.models.append(np.asarray(to.answers(to.images[:1])))
+        number = len(self.models)
+        return lambda images: images * (1.0 / number)
+
+
+def test_a_learned_defence_is_fitted_to_the_student_and_to_its_control(stub, tmp_path):
+    """Each is measured and audited behind its own defence: fitted to the student, it is none of the control's."""
+    seen, defence = [], Fitted()
+    audited = {"audit__enabled": True, "audit__student": True, "distillation__enabled": True}
+    done = pipeline(**{**NONE, **audited, "model__defence": "ape-gan"})
+    shape = done.parts.study.dataset.image_shape
+    classifier = build_classifier("edge-cnn(width=4)", shape, 3, image_size=16)
+    one = classifier.initial_weights()
+    other = Weights(one.trainable[::-1].copy(), one.statistics)
+    plan = SimpleNamespace(label_trained_control=lambda: other, method=RSLAD())
+    auditor = SimpleNamespace(audited_student=noting(seen, "audited", STUDENTS_CARD))
+    with_parts(done.parts.study, prediction_defence=defence)
+    with_parts(done.parts, auditor=auditor, distillation=plan, initial=(classifier, one))
+    stub(
+        taught=lambda *given: Student(classifier, one, TAUGHT),
+        student_record=noting(seen, "record", StudentRecord()),
+        export_student=lambda *given: (),
+    )
+    done.teach(RunFolder(tmp_path), done.parts.evaluator, one, one)
+    shown = done.parts.study.dataset.validation.images[:1] / np.float32(255)
+    models = [np.asarray(classifier.answers(*classifier.arrays(each), shown)) for each in (one, other)]
+    np.testing.assert_allclose(defence.models, models, atol=1e-6)
+    (_, _, _, (control, weights_of_control), student), (_, audited, _, beside, *_) = seen
+    assert audited is student
+    assert beside == (control, weights_of_control)
+    assert weights_of_control.trainable is other.trainable
+    assert [each.classifier.defence(1.0) for each in (student, control)] == [1.0, 0.5]
 
 
 def test_a_student_is_audited_only_where_the_study_says_so(stub, tmp_path, told):

@@ -161,16 +161,17 @@ def test_a_student_has_its_twin_for_a_control_and_the_global_model_for_a_teacher
         return asked_for(
             auditor(),
             lambda whose: whose.audited_student(
-                evaluator, weights(), twin, teacher, ("pgd",), RUN, RunFolder(tmp_path)
+                evaluator, weights(), twin and (beside, twin), teacher, ("pgd",), RUN, RunFolder(tmp_path)
             ),
         )
 
     teacher, twin = SimpleNamespace(shape=SHAPE), weights(2.0)
+    beside = SimpleNamespace(target=lambda weights: ("target behind its own defence", SHAPE, weights))
     made = audited(twin, teacher)
     model = made[0]
     assert made == (model, evaluator, RUN, tmp_path / "audit-student")
     assert model.name == "mine, student"
-    assert model.control == ("label-trained control", ("target", SHAPE, twin))
+    assert model.control == ("label-trained control", ("target behind its own defence", SHAPE, twin))
     assert (model.teacher, model.notes) == (("global model", teacher), ())
     assert model.trained_on == ("pgd",)
     model = audited(None, SimpleNamespace(shape=(8, 8, 1)))[0]
