@@ -7,9 +7,9 @@ from functools import partial
 
 from flwr.serverapp import Grid
 
+from fedrobust.config.resolve_training import loss_by_shares
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.defences.contract import is_learned
-from fedrobust.deployment.keys import site_names
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import GRADED
@@ -30,6 +30,7 @@ from server.stages.audit import Auditor
 from server.stages.distillation import DistillationPlan, plan_distillation
 from server.stages.evaluation import Evaluator
 from server.stages.fitted_defence import defence_remarks, with_fitted
+from server.summary import summary_of
 
 FEWEST_MEASURED = 64
 """Fewest validation images for which `model.batchnorm-policy = "auto"` recalibrates."""
@@ -250,6 +251,7 @@ class ModelParts:
             None if is_learned(study.prediction_defence) else study.prediction_defence,
             study.network_name(settings.distillation.student),
             settings.training.class_weights == "balanced",
+            loss_by_shares(settings.training, settings.base, study.dataset.multilabel),
         )
 
     def remarks(self) -> list[str]:
@@ -278,23 +280,7 @@ class ModelParts:
 
     def summary(self) -> str:
         """Return the study in one line."""
-        settings, dataset, partition = self.study.experiment, self.study.dataset, self.study.partition
-        malicious = self.study.schedule.malicious
-        attacked = f"; {len(malicious)} malicious: {settings.poisoning.attack}" if malicious else ""
-        sites = site_names()
-        if sites is None:
-            where = (
-                f"{len(dataset.train.labels)} images over {settings.federation.clients} clients "
-                f"({settings.data.partition}; {partition.unevenness})"
-            )
-        else:
-            where = (
-                f"{len(sites)} sites with images of their own ({', '.join(sites.values())}), measured on this"
-            )
-        return (
-            f"{dataset.name}: {where}, "
-            f"{settings.model.name} from {settings.model.weights} weights{self.batchnorm}{attacked}"
-        )
+        return summary_of(self.study, self.batchnorm)
 
     @property
     def probed(self) -> float | None:

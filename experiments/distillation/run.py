@@ -110,6 +110,7 @@ class Students:
             plan.seed,
             build(RECIPES, recipe),
             plan.balanced,
+            plan.loss,
         )
         return self._figures(plan.student, taught.weights, started)
 

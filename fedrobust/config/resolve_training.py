@@ -7,6 +7,7 @@ from fedrobust.errors import ConfigError
 from fedrobust.spec import build
 from fedrobust.training.augmentations import AUGMENTATIONS, Augmentation
 from fedrobust.training.losses import LOSSES, BinaryCrossEntropy, CrossEntropy, Loss
+from fedrobust.training.losses.contract import uses_shares
 from fedrobust.training.optimizers import OPTIMIZERS, Optimizer
 from fedrobust.training.recipes import RECIPES, Recipe
 
@@ -68,6 +69,19 @@ def loss_of(training: Training, base: str = "", multilabel: bool = False) -> Los
             f'choose "{"binary-cross-entropy" if multilabel else "cross-entropy"}"'
         )
     return loss
+
+
+def loss_by_shares(training: Training, base: str = "", multilabel: bool = False) -> Loss | None:
+    """Return the clients' loss if it depends on their class shares, else None.
+
+    Arguments and errors are those of `loss_of`.
+
+    Example:
+        >>> loss_by_shares(Training(loss="balanced-softmax")), loss_by_shares(Training(loss="focal"))
+        (BalancedSoftmax(tau=1.0, label_smoothing=0.0), None)
+    """
+    loss = loss_of(training, base, multilabel)
+    return loss if uses_shares(loss) else None
 
 
 def augmentations_of(training: Training, base: str = "") -> tuple[Augmentation, ...]:

@@ -18,8 +18,11 @@ from fedrobust.training.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
     Distillation,
+    Loss,
     MultilabelDistillation,
 )
+from fedrobust.training.losses.binary_cross_entropy import answers as right_findings
+from fedrobust.training.losses.contract import probabilities
 from fedrobust.training.optimizers import Adam
 from fedrobust.training.recipes import Batch, Plain, Recipe, StepLoss
 from fedrobust.training.schedule import balanced_class_weights, learning_rates
@@ -123,6 +126,7 @@ def teach_labels(
     seed: int = 0,
     recipe: Recipe = Plain(),  # noqa: B008 - frozen
     balanced: bool = False,
+    loss: Loss | None = None,
 ) -> Distilled:
     """Train `student` as `distil` does, on the same images in the same order, but on labels.
 
@@ -139,16 +143,19 @@ def teach_labels(
         seed: of the order of images.
         recipe: adversarial training makes a control with perturbed images, but without a teacher.
         balanced: whether all classes weigh alike, as for the clients of a teacher that was trained so.
+        loss: of logits, labels and the shares of the classes among `labels`; None: cross-entropy, binary of findings.
     """
     targets = np.asarray(labels)
     mixed = targets.ndim == 2
     targets = targets.astype(np.float32 if mixed else np.int32)
-    loss = BinaryCrossEntropy() if student.multilabel else CrossEntropy()
+    loss = loss or (BinaryCrossEntropy() if student.multilabel else CrossEntropy())
     soft = {"targets": tf.TensorSpec([None, student.classes], tf.float32)} if mixed else {}
     update = LocalUpdate(student, recipe, Adam(), loss, **soft)
     classes = targets.argmax(axis=1) if mixed else targets
     weights = balanced_class_weights(classes, student.classes) if balanced else None
-    return _taught(update, images, targets, epochs, batch_size, learning_rate, seed, weights)
+    right = (right_findings if student.multilabel else probabilities)(tf.constant(targets), student.classes)
+    prior = np.asarray(right).mean(axis=0)
+    return _taught(update, images, targets, epochs, batch_size, learning_rate, seed, weights, prior)
 
 
 def _taught(
@@ -160,6 +167,7 @@ def _taught(
     learning_rate: float,
     seed: int,
     class_weights: np.ndarray | None = None,
+    prior: np.ndarray | None = None,
 ) -> Distilled:
     steps_per_epoch = -(-len(images) // batch_size)
     epochs = epochs or int(np.clip(round(TARGET_STEPS / steps_per_epoch), 5, 200))
@@ -171,5 +179,6 @@ def _taught(
         learning_rates(learning_rate, "cosine", len(batches.sizes)),
         graph_seed(seed, Purpose.DISTILLATION),
         class_weights,
+        prior,
     )
     return Distilled(weights, epochs, metrics)

@@ -25,6 +25,7 @@ from fedrobust.runs.record import DistillationRecord
 from fedrobust.training.distillation import TARGET_STEPS, distil, teach_labels
 from fedrobust.training.distillation_methods import DistillationMethod
 from fedrobust.training.distillation_methods.contract import trait
+from fedrobust.training.losses import Loss
 from fedrobust.training.losses.binary_cross_entropy import answers as answers_to
 from fedrobust.training.transfer import labelled_copies, moved_copies
 from server.stages.class_logits import teaching
@@ -48,6 +49,7 @@ class DistillationPlan:
         seed: the study's, for the student's batches.
         method: by which the student learns.
         balanced: whether classes weigh alike for the label-trained control, as they do for the study's clients.
+        loss: of the label-trained control: the clients' if it depends on class shares; None: cross-entropy.
     """
 
     settings: Distillation
@@ -58,6 +60,7 @@ class DistillationPlan:
     seed: int
     method: DistillationMethod
     balanced: bool = False
+    loss: Loss | None = None
 
     @property
     def copies(self) -> int:
@@ -87,10 +90,8 @@ class DistillationPlan:
     def mixed_labels(self) -> np.ndarray:
         """The right answers to `shown`, (n, classes) float32: of mixed copies, mixtures of two images' labels."""
         assert self.labels is not None
-        right = tf.one_hot(self.labels, self.student.classes)
-        if self.student.multilabel:
-            right = answers_to(tf.constant(self.labels), self.student.classes)
-        own = np.asarray(right, np.float32)
+        right = answers_to if self.student.multilabel else tf.one_hot
+        own = np.asarray(right(tf.constant(self.labels), self.student.classes), np.float32)
         _, mixed = labelled_copies(self.images, own, self.copies, self.seed, self.settings.mixup)
         return np.concatenate([own, mixed])
 
@@ -203,17 +204,16 @@ class DistillationPlan:
         if labels is None:
             return None
         settings = self.settings
-        if settings.mixup and self.copies:
-            labels = self.mixed_labels
         return teach_labels(
             self.student,
             self.shown,
-            labels,
+            self.mixed_labels if settings.mixup and self.copies else labels,
             settings.epochs,
             settings.batch_size,
             settings.learning_rate,
             self.seed,
             balanced=self.balanced,
+            loss=self.loss,
         ).weights
 
 
@@ -244,6 +244,7 @@ def plan_distillation(
     defence: PredictionDefence | None = None,
     network: str = "",
     balanced: bool = False,
+    loss: Loss | None = None,
 ) -> DistillationPlan:
     """Build the study's student and select its transfer images.
 
@@ -262,6 +263,7 @@ def plan_distillation(
         defence: the prediction-time defence, as of the global model.
         network: the student's network with the digest of its file; empty if it is in none.
         balanced: see `DistillationPlan`.
+        loss: see `DistillationPlan`.
 
     Raises:
         ConfigError: the public set does not have the shape of the study's images, or the student cannot be exported.
@@ -295,4 +297,4 @@ def plan_distillation(
                 f'distillation.student = "{settings.student}"{defended}: {error}; choose another network, '
                 "other export.formats, or set export.enabled = false"
             ) from error
-    return DistillationPlan(settings, student, images, labels, source, seed, method, balanced)
+    return DistillationPlan(settings, student, images, labels, source, seed, method, balanced, loss)

@@ -13,6 +13,7 @@ from fedrobust.config import ConfigError
 from fedrobust.defences.bit_depth import BitDepth
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layout import Layout, Weights
+from fedrobust.training.losses import BalancedSoftmax
 from server.aggregation_step import AggregationStep
 from server.baseline_parts import MOST_COMPARED
 from server.callbacks import AttackSuccess, KeptRound, PGDProbe, PrivacySpent, UndefendedSnapshot, WorstClient
@@ -340,6 +341,7 @@ def test_a_student_is_planned_with_weights_of_its_own(noted, exported):
     assert parts_of(distillation__enabled=False, export__enabled=False).distillation is None
     settings = {"export__enabled": exported, "export__formats": ["int8"], "model__batchnorm_momentum": 0.75}
     settings |= {"training__class_weights": "balanced" if exported else "none"}
+    settings |= {"training__loss": "balanced-softmax" if exported else "tempered-cross-entropy"}
     parts = parts_of(seed=5, **settings)
     study = with_parts(parts.study, public="public")
     assert parts.distillation == "plan"
@@ -357,6 +359,7 @@ def test_a_student_is_planned_with_weights_of_its_own(noted, exported):
             None,
             "edge-cnn",
             exported,
+            BalancedSoftmax() if exported else None,
         )
     ]
     assert study.weights_seed(model=1) != study.weights_seed()

@@ -1,11 +1,14 @@
 """Lessons of a linear student, against the same lessons in NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedrobust.randomness import Purpose, generator
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.distillation import distil, teach_labels
+from fedrobust.training.losses import BalancedSoftmax, BinaryCrossEntropy
 
 
 def softmax(logits):
@@ -57,6 +60,31 @@ def test_its_twin_moves_towards_the_labels_in_the_same_order(linear_classifier, 
     expected = taught(linear_classifier, images, residual, 4, 8, 0.01, 2)
     np.testing.assert_allclose(done.weights.trainable, expected, atol=2e-5)
     assert done.metrics["steps"] == 12
+
+
+def test_its_twin_weighs_classes_by_their_shares_as_a_teacher_with_such_a_loss_does(
+    linear_classifier, lesson
+):
+    images, teacher = lesson
+    labels = np.minimum(teacher.argmax(1), np.arange(22) % 3)
+    shares = np.bincount(labels) / 22
+    done = teach_labels(linear_classifier, images, labels, 4, 8, 0.01, 2, loss=BalancedSoftmax())
+    residual = lambda z, rows: softmax(z + np.log(shares)) - np.eye(2)[labels[rows]]  # noqa: E731
+    expected = taught(linear_classifier, images, residual, 4, 8, 0.01, 2)
+    np.testing.assert_allclose(done.weights.trainable, expected, atol=2e-5)
+
+
+def test_its_twin_weighs_images_with_and_without_a_finding_alike(linear_classifier, lesson):
+    images, teacher = lesson
+    present = (teacher > [2.0, -2.0]).astype(np.float32)
+    student = replace(linear_classifier, multilabel=True)
+    loss, sets = BinaryCrossEntropy(balanced=True), present.astype(np.int32) @ [1, 2]
+    done = teach_labels(student, images, sets, 4, 8, 0.01, 2, loss=loss)
+    shares = present.mean(axis=0)
+    weights = 0.5 * np.where(present > 0, 1 / shares, 1 / (1 - shares)) / 2  # the mean over two findings
+    residual = lambda z, rows: weights[rows] * (1 / (1 + np.exp(-z)) - present[rows])  # noqa: E731
+    expected = taught(student, images, residual, 4, 8, 0.01, 2)
+    np.testing.assert_allclose(done.weights.trainable, expected, atol=2e-5)
 
 
 def test_what_is_not_said_is_temperature_4_and_a_rate_of_2_in_1000(linear_classifier, lesson):

@@ -119,7 +119,7 @@ def test_a_teacher_is_asked_on_moved_copies_too(monkeypatch):
     monkeypatch.setattr(
         distiller,
         "teach_labels",
-        lambda *given, balanced: asked.append(given) or TAUGHT_WELL,
+        lambda *given, balanced, loss: asked.append(given) or TAUGHT_WELL,
     )
     teacher = SimpleNamespace(
         clean_logits=lambda weights, images: np.repeat(images.reshape(len(images), -1)[:, :1], 2, 1),
@@ -205,8 +205,8 @@ def test_there_are_no_more_copies_than_the_steps_can_show(images, epochs, copies
 def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypatch):
     asked = []
 
-    def teach_labels(*arguments, balanced):
-        asked.append((*arguments, balanced))
+    def teach_labels(*arguments, balanced, loss):
+        asked.append((*arguments, balanced, loss))
         return Distilled(TAUGHT, epochs=7, metrics={})
 
     monkeypatch.setattr(distiller, "teach_labels", teach_labels)
@@ -216,10 +216,10 @@ def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypat
         "student",
         True,
         [0, 1, 0, 1],
-        [7, 16, 0.25, 5, False],
+        [7, 16, 0.25, 5, False, None],
     )
-    replace(plan(), balanced=True).label_trained_control()
-    assert asked.pop()[-1] is True
+    replace(plan(), balanced=True, loss="loss").label_trained_control()
+    assert asked.pop()[-2:] == (True, "loss")
     assert plan(labels=None).label_trained_control() is None
     assert len(asked) == 1
 
