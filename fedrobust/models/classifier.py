@@ -226,7 +226,7 @@ def build_classifier(
     prepared = prepared_shape(name, native, image_size)
     network = build_network(name, prepared, classes, seed, momentum, scaling, normalization)
     if weights == "file":
-        load_file_weights(network, name, classes, head)
+        load_file_weights(network, name, classes, head, multilabel)
     elif weights != "random":
         load_backbone_weights(network, name, weights, weights_file)
     trainable = list(network.trainable_variables)

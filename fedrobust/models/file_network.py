@@ -35,8 +35,8 @@ class FileNetwork:
     ending: Activation
     left_out: tuple[str, ...]
 
-    def head_for(self, classes: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return kernel and bias of one logit a class; None where the network ends in features.
+    def head_for(self, classes: int, multilabel: bool) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return kernel and bias of one logit a class or finding (`multilabel`); None where it ends in features.
 
         Raises:
             ValueError: it has other classes, or computes them otherwise; the message says which.
@@ -45,7 +45,7 @@ class FileNetwork:
             raise ValueError(
                 f"it ends in {self.ending}, but not in a Dense layer, whose weights could be kept"
             )
-        return None if self.head is None else self.head.logits(classes)
+        return None if self.head is None else self.head.logits(classes, multilabel)
 
 
 def file_architecture(name: str) -> Architecture:

@@ -59,14 +59,17 @@ def load_backbone_weights(network: keras.Model, name: str, weights: str, path: P
     _copy_weights(pretrained, backbone)
 
 
-def load_file_weights(network: keras.Model, name: str, classes: int, head: str) -> None:
+def load_file_weights(
+    network: keras.Model, name: str, classes: int, head: str, multilabel: bool = False
+) -> None:
     """Load the weights of the file that a network is in.
 
     Args:
         network: from `build_network`.
         name: of the file, see `fedrobust.models.network_file.pinned`.
-        classes: number of the data's classes.
+        classes: number of the data's classes or findings.
         head: "keep" for the file's last layer, "new" for the random one that `network` has.
+        multilabel: whether the data have findings, which may occur together.
 
     Raises:
         ModelError: the network is in no file, or its last layer has other classes.
@@ -79,11 +82,11 @@ def load_file_weights(network: keras.Model, name: str, classes: int, head: str) 
     if head == "new":
         return
     try:
-        kept = found.head_for(classes)
+        kept = found.head_for(classes, multilabel)
     except ValueError as error:
         raise ModelError(
             f'model.head = "keep": {pinned_parts(name)[0]}: {error}; set model.head = "new" for a new last layer of '
-            f'{classes} classes, or model.weights = "random"'
+            f'{classes} {"findings" if multilabel else "classes"}, or model.weights = "random"'
         ) from error
     if kept is not None:
         network.layers[-1].set_weights(kept)

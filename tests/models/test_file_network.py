@@ -304,6 +304,36 @@ def test_settings_that_do_not_fit_are_refused(settings, message):
         Experiment.quickstart(**settings)
 
 
+@pytest.mark.parametrize("activation", ["", "softmax", "sigmoid"])
+@pytest.mark.parametrize(("outputs", "findings"), [(5, 5), (2, 2), (1, 2), (2, 5)])
+def test_a_head_of_findings_has_an_output_for_each_that_does_not_exclude_the_others(
+    activation, outputs, findings
+):
+    head = Head(np.ones((3, outputs), np.float32), np.arange(outputs, dtype=np.float32), activation)
+    if outputs == findings and activation != "softmax":
+        kernel, bias = head.logits(findings, multilabel=True)
+        assert (kernel is head.kernel, bias is head.bias) == (True, True)
+        return
+    said = (
+        "with a softmax, which exclude each other" if outputs == findings else f"the data {findings} findings"
+    )
+    with pytest.raises(ValueError, match=f"^its last layer has {outputs} output.*{said}"):
+        head.logits(findings, multilabel=True)
+
+
+def test_a_network_of_findings_begins_as_the_file_has_it_and_one_of_classes_is_refused(saved):
+    model = network(outputs=3, activation="sigmoid")
+    classifier = built(saved(model), classes=3, multilabel=True)
+    logits = classifier.deployable(classifier.initial_weights())(IMAGES)
+    np.testing.assert_allclose(keras.ops.sigmoid(logits), model(255 * IMAGES), rtol=1e-4, atol=1e-6)
+    softmax = saved(network(outputs=3), "softmax.keras")
+    with pytest.raises(
+        ModelError, match=r'with a softmax.*model.head = "new" for a new last layer of 3 findings'
+    ):
+        built(softmax, classes=3, multilabel=True)
+    assert built(softmax, classes=3, multilabel=True, head="new").multilabel
+
+
 def test_a_head_of_other_outputs_says_how_many():
     with pytest.raises(ValueError, match="its last layer has 1 output, the data 2 classes"):
         Head(np.ones((3, 1), np.float32), np.zeros(1, np.float32), "").logits(2)
