@@ -17,6 +17,7 @@ from fedrobust.audit.opened import Opened, opened_with_digest
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
 from fedrobust.detectors import Detector, Seen
+from fedrobust.detectors.contract import FEWEST
 from fedrobust.detectors.guard import features_of, guarded, threshold_of
 from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
 from fedrobust.evasion.models.bound import through_roundings
@@ -39,9 +40,6 @@ AWARE = (
 
 WITHOUT = "verdict, checks and attacks are of the model without its detector, which is measured by itself"
 """Note of a card with a detector."""
-
-FEWEST = 20
-"""Fewest validation images: with fewer in one half, its largest score is the threshold whatever the rate."""
 
 
 class Guarded:

@@ -6,6 +6,7 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 from collections.abc import Iterable, Iterator
 
 from fedrobust.checks import availability, data, privacy, rules, secure_aggregation, settings, strengths
+from fedrobust.checks.detector import detector_fits
 from fedrobust.checks.distillation import classes_teach, method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve_training import (
@@ -93,6 +94,7 @@ def check_models(study: Study) -> None:
         ),
         settings.defended_space(given.model, given.evaluation),
         settings.detector_measured(given.model, given.evaluation, given.audit),
+        _detector(study),
         models.networks(given.model, given.distillation, study.problem, study.network_name),
         models.normalised_alone(given.model, given.training, lambda: study.classifier),
         secure_aggregation.statistics_averaged(
@@ -117,6 +119,11 @@ def check_models(study: Study) -> None:
         models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),
         models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat),
     )
+
+
+def _detector(study: Study) -> Iterator[str]:
+    images = len(study.dataset.validation)
+    yield from detector_fits(study.experiment.model, study.detector, study.prediction_defence, images)
 
 
 def _distillation(study: Study) -> Iterator[str]:

@@ -11,6 +11,9 @@ from fedrobust.registry import Registry
 
 DETECTORS = Registry("detector", "fedrobust.detectors")
 
+FEWEST = 20
+"""Fewest validation images: with fewer in one half, its largest score is the threshold whatever the rate."""
+
 Score = Callable[[Any], Any]
 """Images (n, height, width, channels) to scores (n,), larger for a more suspicious image; differentiable."""
 
@@ -33,8 +36,23 @@ class Seen:
 
 
 class Detector(Protocol):
-    """Settings of a detector: a frozen dataclass."""
+    """Settings of a detector: a frozen dataclass.
+
+    With the class attribute ``needs_features = True`` it takes the features of a last Dense layer, and is refused with
+    models that end otherwise.
+    """
 
     def fitted(self, to: Seen) -> Score:
         """Return the score of suspicion, fitted to clean images."""
         ...
+
+
+def needs_features(detector: Detector) -> bool:
+    """Return whether a detector takes the inputs of the model's last Dense layer.
+
+    Example:
+        >>> from fedrobust.detectors.mahalanobis import Mahalanobis
+        >>> needs_features(Mahalanobis())
+        True
+    """
+    return bool(getattr(detector, "needs_features", False))

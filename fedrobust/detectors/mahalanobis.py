@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Mahalanobis:
         >>> score(np.array([[1, 1], [4, 1]], np.float32)[:, None, :, None]).numpy().round(3).tolist()
         [0.0, 9.0]
     """
+
+    needs_features: ClassVar[bool] = True
 
     ridge: Positive = 0.01
 

@@ -16,6 +16,7 @@ from fedrobust import api
 from fedrobust.api import detectors, model_request
 from fedrobust.audit import detection as audit_detection
 from fedrobust.audit.detection import detection
+from fedrobust.checks import check_models
 from fedrobust.checks.settings import detector_measured
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.load import load
@@ -29,6 +30,7 @@ from fedrobust.models.classifier import build_classifier
 from fedrobust.registry import UnknownNameError
 from fedrobust.runs.codec import read
 from fedrobust.runs.record import DetectorRecord
+from fedrobust.study import Study
 from fedrobust.terminal.detectors import detection_table
 
 
@@ -248,6 +250,29 @@ def test_a_study_whose_detector_nobody_would_measure_is_refused(setting, said):
     given = Experiment.of(model__detector="mahalanobis", **setting)
     assert [one for one in detector_measured(given.model, given.evaluation, given.audit) if said in one]
     assert not list(detector_measured(Experiment.of(**setting).model, given.evaluation, given.audit))
+
+
+@pytest.mark.parametrize(
+    ("detector", "defence", "images", "said"),
+    [
+        ("mahalanobis", "smoothing(samples=2)", 20, 'ends in a vote; choose "feature-squeezing"'),
+        ("mahalanobis", "none", 19, "20 validation images or more, the data have 19"),
+        ("mahalanobis", "median", 20, ""),
+        ("feature-squeezing", "smoothing(samples=2)", 20, ""),
+        ("none", "smoothing(samples=2)", 19, ""),
+    ],
+)
+def test_a_detector_that_could_not_be_fitted_is_refused_before_the_first_round(
+    detector, defence, images, said
+):
+    given = {"model__detector": detector, "model__defence": defence, "data__samples": 60}
+    study = Study(Experiment.of(**given, model__name="edge-cnn", model__image_size=28))
+    vars(study)["dataset"] = replace(study.dataset, validation=study.dataset.validation.sample(images))
+    if not said:
+        check_models(study)
+        return
+    with pytest.raises(ConfigError, match=f'^model.detector = "mahalanobis".*{said}'):
+        check_models(study)
 
 
 def test_what_a_detector_costs_is_told_in_two_sentences():
