@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fedrobust.data.dataset import DataError
-from fedrobust.data.importing.collect import COLOURED, DEPTHS
+from fedrobust.data.importing.collect import COLOURED, white_of
 from fedrobust.data.importing.decode import decode, of_array, of_pillow, windowed
 from fedrobust.data.importing.entry import Entry, ImageError
 from fedrobust.data.importing.fit import fitted
@@ -30,7 +30,7 @@ class PreparedImage:
 
     Attributes:
         name: path of its file, or its place.
-        pixels: uint8 (height, width, channels).
+        pixels: uint8 (height, width, channels); until they are windowed, float32 (height, width) of a deep image.
         changes: what was done to it, a phrase each; empty: nothing.
     """
 
@@ -56,17 +56,37 @@ def entries_of(images: Iterable[Any], window: tuple[float, float] | None, split:
     return found
 
 
-def prepared(entry: Entry, shape: Sequence[int], fit: str) -> PreparedImage:
-    """Decode one image and bring it to a model's size and colours.
+def prepared(entries: Sequence[Entry], shape: Sequence[int], fit: str) -> Iterator[tuple[int, PreparedImage]]:
+    """Decode images, bring them to a model's size and colours, and yield each with its place among `entries`.
+
+    Images deeper than 8 bits come last: white is the same value in all of them, which is known when all are read.
 
     Args:
-        entry: the image.
+        entries: the images.
         shape: (height, width, channels) that the model takes; height and width are equal.
         fit: "pad": the whole image, centred on black; "crop": its largest centred square.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: one cannot be read.
     """
+    deep: list[tuple[int, PreparedImage, float]] = []
+    for place, entry in enumerate(entries):
+        image, peak = _resized(entry, shape, fit)
+        if peak is None:
+            yield place, _in_channels(image, shape[2])
+        else:
+            deep.append((place, image, peak))
+    white = white_of(peak for _, _, peak in deep)
+    told = (
+        f"values 0 to {white:.0f} shown as black to white: the smallest usual depth of all deep images given"
+    )
+    for place, image, _ in deep:
+        shown = PreparedImage(image.name, windowed(image.pixels, (0, white)), (*image.changes, told))
+        yield place, _in_channels(shown, shape[2])
+
+
+def _resized(entry: Entry, shape: Sequence[int], fit: str) -> tuple[PreparedImage, float | None]:
+    """Return an image of the model's size, and its largest stored value if it is deeper than 8 bits, else None."""
     try:
         picture = entry.read()
     except ImageError as error:
@@ -78,19 +98,21 @@ def prepared(entry: Entry, shape: Sequence[int], fit: str) -> PreparedImage:
         changes += ["colours made grey"] if spread >= COLOURED else []
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))
     height, width = pixels.shape[:2]
-    peak = float(pixels.max())
+    peak = float(pixels.max()) if picture.is_deep else None
     if (height, width) != (size, size):
         how = "" if height == width else ", padded with black" if fit == "pad" else ", cropped to its centre"
         changes.append(f"{width} x {height} resized to {size} x {size}{how}")
         pixels = fitted(pixels, size, fit)
-    if picture.is_deep:
-        white = next(float(2**bits - 1) for bits in DEPTHS if peak < 2**bits)
-        changes.append(f"values 0 to {white:.0f} shown as black to white")
-        pixels = windowed(pixels, (0, white))
-    if pixels.ndim == 2:
-        changes += ["grey copied to three colours"] if channels == 3 else []
-        pixels = np.repeat(pixels[..., None], channels, axis=2)
-    return PreparedImage(entry.name, pixels, tuple(changes))
+    return PreparedImage(entry.name, pixels, tuple(changes)), peak
+
+
+def _in_channels(image: PreparedImage, channels: int) -> PreparedImage:
+    """Return an image (height, width) or (height, width, 3) with as many `channels` as the model takes."""
+    if image.pixels.ndim == 3:
+        return image
+    told = ("grey copied to three colours",) if channels == 3 else ()
+    pixels = np.repeat(image.pixels[..., None], channels, axis=2)
+    return PreparedImage(image.name, pixels, (*image.changes, *told))
 
 
 def _entries(given: Any, place: int, window: tuple[float, float] | None, split: str) -> Iterator[Entry]:

@@ -1,7 +1,8 @@
 """Predict the class of single images."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,18 +109,19 @@ def predict(
         raise DataError(f"window = {window}; allowed: two numbers, black before white, such as -1000:400")
     entries = entries_of(images, window, split)
     network = opened(model)
-    found: list[Prediction] = []
-    for batch in _batches(entries):
-        ready = [prepared(entry, network.image_shape, fit) for entry in batch]
-        logits = network.logits(np.stack([one.pixels for one in ready]).astype(np.float32) / np.float32(255))
-        for one, row in zip(ready, probabilities(logits, network.multilabel), strict=True):
+    found: dict[int, Prediction] = {}
+    ready = prepared(entries, network.image_shape, fit)
+    while batch := list(islice(ready, BATCH)):
+        pixels = np.stack([one.pixels for _, one in batch])
+        logits = network.logits(pixels.astype(np.float32) / np.float32(255))
+        for (place, one), row in zip(batch, probabilities(logits, network.multilabel), strict=True):
             label = int(row.argmax())
             by_name = dict(zip(network.labels, row.tolist(), strict=True))
             name = network.labels[label]
             if network.multilabel:
                 name = ", ".join(each for each, value in by_name.items() if value > THRESHOLD) or "no finding"
-            found.append(Prediction(one.name, name, label, float(row[label]), by_name, one.changes))
-    return Predictions(str(network.path), tuple(found))
+            found[place] = Prediction(one.name, name, label, float(row[label]), by_name, one.changes)
+    return Predictions(str(network.path), tuple(found[place] for place in sorted(found)))
 
 
 def probabilities(logits: NDArray[np.float32], multilabel: bool) -> NDArray[np.float64]:
@@ -136,8 +138,3 @@ def probabilities(logits: NDArray[np.float32], multilabel: bool) -> NDArray[np.f
         return np.asarray(0.5 * (1 + np.tanh(wide / 2)))
     powers = np.exp(wide - wide.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def _batches(entries: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(entries), BATCH):
-        yield entries[start : start + BATCH]

@@ -65,6 +65,19 @@ def test_images_are_prepared_as_an_import_prepares_them(folder, tmp_path, draw):
         assert one.changes == (f"30 x 10 resized to 8 x 8, {said}",)
 
 
+def test_equal_stored_values_are_equal_pixels_in_all_deep_images_of_a_call(folder):
+    """Alone the first would be shown over 10 bits: 900 of 1023, and not of 4095."""
+    low, high = (np.full((8, 8), value, np.uint16) for value in (900, 3000))
+    found = fedrobust.predict(folder, low, grey(255), high, low)
+    means = [round(value / 4095 * 255) / 255 for value in (900, 4095, 3000, 900)]
+    expected = [sigmoid(10 * (mean - 0.5)) for mean in means]
+    assert [one.probabilities["bright"] for one in found] == pytest.approx(expected, abs=1e-5)
+    assert [one.image for one in found] == [f"image {place}" for place in range(4)]
+    assert [len(one.changes) for one in found] == [1, 0, 1, 1]
+    (alone,) = fedrobust.predict(folder, low)
+    assert alone.changes[0].startswith("values 0 to 1023 shown as black to white")
+
+
 def test_colours_depth_and_windows_are_told(folder, tmp_path):
     colours = np.zeros((8, 8, 3), np.uint8)
     colours[..., 0] = 200
@@ -72,7 +85,10 @@ def test_colours_depth_and_windows_are_told(folder, tmp_path):
     Image.fromarray(grey(255).astype(np.uint16) * 8).save(tmp_path / "deep.png")  # 2040 of 0..2**12 - 1
     red, deep = fedrobust.predict(folder, tmp_path / "red.png", tmp_path / "deep.png")
     assert red.changes == ("colours made grey",)
-    assert deep.changes == ("values 0 to 4095 shown as black to white",)
+    (said,) = deep.changes
+    assert (
+        said == "values 0 to 4095 shown as black to white: the smallest usual depth of all deep images given"
+    )
     assert deep.name == "dark"
     (shown,) = fedrobust.predict(folder, tmp_path / "deep.png", window=(0, 2040))
     assert shown.probabilities["bright"] == pytest.approx(sigmoid(5), abs=1e-5)

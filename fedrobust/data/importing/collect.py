@@ -1,6 +1,6 @@
 """Decode and fit the images of a source."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,7 +126,7 @@ def _read(entry: Entry, options: ImportOptions) -> _Fitted | str:
 
 def _stacked(read: list[_Fitted], options: ImportOptions) -> NDArray[np.uint8]:
     colour = options.colour == "rgb" or (options.colour == "auto" and any(one.coloured for one in read))
-    high = _white(read)
+    high = white_of(one.peak for one in read)
     images = np.empty((len(read), options.size, options.size, 3 if colour else 1), np.uint8)
     for place, one in enumerate(read):
         pixels = one.pixels if one.pixels.dtype == np.uint8 else windowed(one.pixels, (0, high))
@@ -136,9 +136,17 @@ def _stacked(read: list[_Fitted], options: ImportOptions) -> NDArray[np.uint8]:
     return images
 
 
-def _white(read: Sequence[_Fitted]) -> float:
-    """Return the value that becomes white in deep images: the smallest usual depth that holds them all."""
-    peak = max((one.peak for one in read), default=0.0)
+def white_of(peaks: Iterable[float]) -> float:
+    """Return the value that becomes white in deep images: the largest of the smallest usual depth that holds them all.
+
+    Args:
+        peaks: the largest value of each image.
+
+    Example:
+        >>> white_of([900.0, 3000.0])
+        4095.0
+    """
+    peak = max(peaks, default=0.0)
     return next(float(2**bits - 1) for bits in DEPTHS if peak < 2**bits)
 
 
@@ -190,9 +198,10 @@ def _depths(read: list[_Fitted]) -> list[str]:
     deep = sum(one.peak > 0 or one.pixels.dtype != np.uint8 for one in read)
     if not deep:
         return []
+    white = white_of(one.peak for one in read)
     return [
-        f"{deep} images are deeper than 8 bits: 0 is black, {_white(read):.0f} is white, in all of them; hospitals "
-        f"that import by themselves set the same window, 0:{_white(read):.0f}"
+        f"{deep} images are deeper than 8 bits: 0 is black, {white:.0f} is white, in all of them; hospitals "
+        f"that import by themselves set the same window, 0:{white:.0f}"
     ]
 
 
