@@ -1,5 +1,6 @@
 """Decode image files and arrays: Pillow's formats, with palettes, transparency, 16 bits and EXIF orientation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fedrobust.data.npz import advice_on_values
 
 TRANSPARENT = "had transparency: shown on black"
 ROTATED = "turned as their EXIF orientation says"
+INVERTED = "WhiteIsZero (white is low): inverted"
 MOST_PIXELS = 89_478_485
 """Pixels of an image at most, as Pillow recommends: more may be made to fill the memory."""
 
@@ -64,12 +66,15 @@ def _of_image(image: Image.Image, window: tuple[float, float] | None) -> Picture
         raise ImageError(
             f"{frames} frames; allowed: one image a file; save the frames that matter as own files"
         )
-    traits = []
+    traits, stored = [], getattr(image, "tag_v2", {})  # of TIFF; a turned image has none
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)
         traits.append(ROTATED)
     if image.mode in DEEP:
         pixels = np.asarray(image).astype(np.float32)
+        if stored.get(ExifTags.Base.PhotometricInterpretation) == 0:
+            pixels = _inverted(pixels, image.mode, stored)
+            traits.append(INVERTED)
         return Picture(windowed(pixels, window) if window else _checked(pixels), (*traits,))
     if image.mode in ("P", "PA"):
         traits.append(PALETTE)
@@ -80,6 +85,16 @@ def _of_image(image: Image.Image, window: tuple[float, float] | None) -> Picture
             image = Image.alpha_composite(Image.new("RGBA", layers.size, "black"), layers)
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     return Picture(np.asarray(image.convert(mode)), tuple(traits))
+
+
+def _inverted(pixels: NDArray[np.float32], mode: str, tags: Mapping[int, Any]) -> NDArray[np.float32]:
+    """Return deep pixels that are stored as WhiteIsZero with black at 0; Pillow does it for 8 bits alone."""
+    if mode == "F":
+        raise ImageError(
+            "floating-point pixels as WhiteIsZero, whose black is no known value; save BlackIsZero"
+        )
+    (bits,) = tags[ExifTags.Base.BitsPerSample]
+    return np.float32(2**bits - 1) - pixels
 
 
 def windowed(pixels: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.uint8]:

@@ -1,10 +1,12 @@
 """Formats: what a file's pixels become."""
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from fedrobust.data.importing.decode import ROTATED, TRANSPARENT, decode, of_array
+from fedrobust.data.importing.decode import INVERTED, ROTATED, TRANSPARENT, decode, of_array
 from fedrobust.data.importing.dicom import PALETTE
 from fedrobust.data.importing.entry import ImageError
 
@@ -63,6 +65,38 @@ def test_16_bits_stay_deep_until_black_and_white_are_known(tmp_path):
     assert np.array_equal(decode(path).pixels, deep)
     assert decode(path, (0, 44000)).pixels.max() == 255
     assert decode(path, (4000, 8000)).pixels[0].tolist() == [0, 0, 255, 255]
+
+
+def tiff(path, pixels, photometric, turned=False):
+    """Write a grey TIFF by hand: Pillow saves no deep pixels as WhiteIsZero."""
+    (height, width), bits = pixels.shape, 8 * pixels.itemsize
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 8)]
+    tags += [(274, 6)] if turned else []  # the Exif orientation
+    tags += [(277, 1), (278, height), (279, pixels.nbytes)]
+    tags += [(339, 3)] if pixels.dtype.kind == "f" else []
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, value) for tag, value in tags
+    )
+    head = struct.pack("<2sHI", b"II", 42, 8 + pixels.nbytes)
+    path.write_bytes(head + pixels.tobytes() + struct.pack("<H", len(tags)) + entries + bytes(4))
+    return path
+
+
+def test_deep_pixels_whose_white_is_zero_are_inverted_as_those_of_8_bits_are(tmp_path):
+    deep = np.array([[0, 10], [900, 65535]], "<u2")
+    assert decode(tiff(tmp_path / "black.tif", deep, 1)).pixels.tolist() == deep.tolist()
+    assert decode(tiff(tmp_path / "black.tif", deep, 1)).traits == ()
+    white = tiff(tmp_path / "white.tif", deep, 0)
+    assert decode(white).pixels.tolist() == (65535 - deep).tolist()
+    assert decode(white).traits == (INVERTED,)
+    assert decode(white, (0, 65535)).pixels.tolist() == [[255, 255], [251, 0]]
+    turned = decode(tiff(tmp_path / "turned.tif", deep, 0, turned=True))
+    assert turned.pixels.tolist() == np.rot90(65535 - deep, 3).tolist()
+    assert turned.traits == (ROTATED, INVERTED)
+    shallow = np.array([[0, 10], [200, 255]], np.uint8)
+    assert decode(tiff(tmp_path / "shallow.tif", shallow, 0)).pixels.tolist() == (255 - shallow).tolist()
+    with pytest.raises(ImageError, match="floating-point pixels as WhiteIsZero"):
+        decode(tiff(tmp_path / "float.tif", np.ones((2, 2), "<f4"), 0))
 
 
 def test_float_pixels_need_a_window(tmp_path):
