@@ -45,6 +45,9 @@ NO_DETECTOR = (
 )
 """Note on the files of a run with a detector."""
 
+GLOBAL = "model.keras"
+"""A run's file of its global model."""
+
 ATTACKED = 200
 """Test images on which the file to take is attacked, if the user names no number."""
 
@@ -126,7 +129,6 @@ def export_model(
     asked = {"formats": formats, "epsilon": str(epsilon), "effort": effort, "attack": attack}
     request = request_of(model, dataset, threat, "test", images, seed, "", interfaces, **asked)
     stem = "student" if isinstance(model, str | Path) and Path(model).name == "student.keras" else "model"
-    defence = "" if run is None else run.experiment.model.defended_by
     with working(request, out, f"{export_name(model)}-export", force, listeners) as (folder, pool):
         found = export_files(
             model,
@@ -137,13 +139,13 @@ def export_model(
             stem=stem,
             images=images,
             seed=seed,
-            defence=defence,
+            defence=defence_inside(model, run),
             interfaces=interfaces,
             map=workers_map(pool),
             report=progress_teller(),
             environment=environment(cores()),
         )
-        if run is not None and stem == "model" and run.experiment.model.detector != "none":
+        if run is not None and is_model_of_run(model, GLOBAL) and run.experiment.model.detector != "none":
             found = replace(found, notes=(*found.notes, NO_DETECTOR.format(run.experiment.model.detector)))
         content = to_json(found)
         write_json(folder / "export.json", content)
@@ -174,6 +176,21 @@ def run_beside(model: Any) -> Run | None:
     if found is None and isinstance(model, str | Path) and Path(model).expanduser().is_file():
         return run_of(Path(model).expanduser().parent)
     return found
+
+
+def is_model_of_run(model: str | Path, *names: str) -> bool:
+    """Return whether `model` is a run's folder, which stands for its global model, or a file of one of the `names`."""
+    return Path(model).expanduser().is_dir() or Path(model).name in names
+
+
+def defence_inside(model: Any, run: Run | None) -> str:
+    """Return the spec of the prediction-time defence inside a run's global model or student.
+
+    It is empty where there is none, and for other models, of which it is not known, such as the undefended control.
+    """
+    if run is None or not is_model_of_run(model, GLOBAL, "student.keras"):
+        return ""
+    return run.experiment.model.defended_by
 
 
 def export_name(model: Any) -> str:

@@ -14,6 +14,8 @@ from fedrobust.config import ConfigError
 from fedrobust.edge import choice
 from fedrobust.edge.about import read_about
 from fedrobust.runs.codec import read, to_json
+from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.record import RunRecord
 from fedrobust.runs.record.export import ExportResultRecord
 
 
@@ -69,6 +71,23 @@ def test_a_foreign_model_is_exported_for_images_in_0_to_1_with_its_figures(place
     about = read_about(place / "out" / "model.int8.tflite")
     assert (about.image_shape, len(about.labels), about.data) == ((12, 12, 1), 2, done["data"]["name"])
     assert "input format 0..255" in done["notes"][0]
+
+
+@pytest.mark.parametrize(("name", "inside"), [("model", "median"), ("student", "median"), ("undefended", "")])
+def test_a_file_says_which_defence_is_inside_where_that_is_known(place, tmp_path, name, inside):
+    run = RunFolder(tmp_path)
+    run.write_text(
+        "experiment.toml", 'name = "tiny"\n[model]\ndefence = "median"\ndetector = "mahalanobis"\n'
+    )
+    run.write_json("result.json", RunRecord(status="finished", name="tiny").to_json())
+    model = tmp_path / f"{name}.keras"
+    model.write_bytes((place / "foreign.keras").read_bytes())
+    done = fedrobust.export_model(
+        model, str(place / "bright.npz"), ["float32"], attack=False, out=tmp_path / "out"
+    )
+    (file,) = done["files"]
+    assert read_about(tmp_path / "out" / file["file"]).defence == inside
+    assert any("hold no detector" in note for note in done["notes"]) == (name == "model")
 
 
 def test_the_file_to_take_is_attacked_and_not_more_robust_than_every_attack_shows(done):
