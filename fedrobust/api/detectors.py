@@ -54,7 +54,7 @@ def detect_attacks(
         epsilon: of the attacks.
         rate: share of clean validation images on which the model may abstain; 0: that of the run's study, else 0.05.
         norm: "linf" or "l2".
-        split: of the data set.
+        split: of the data set: "test" or "train"; the detector is fitted to the validation images.
         images: number of images of the split, stratified by class; 0 for all.
         seed: of the attacks.
         input: the images that the model takes; see `attack_model`.

@@ -133,11 +133,25 @@ def detection(
     Raises:
         ModelFileError, ModelError, ConfigError: an argument does not fit.
     """
+    check_unseen(split)
     stored, labels, described = chosen_split(dataset, split, images)
     opened, digest, notes = opened_with_digest(model, dataset, "native", split, interfaces)
     guard = Guarded(with_gradient(opened), dataset, detector, rate)
     found = detected(guard, opened.images(stored), labels, threat, epsilon, seed)
     return {"model": opened.name, "digest": digest, "data": described, "notes": list(notes), **found}
+
+
+def check_unseen(split: str) -> None:
+    """Refuse to measure a detector on the images that it is fitted to.
+
+    Raises:
+        ConfigError: it is the validation split.
+    """
+    if split == "validation":
+        raise ConfigError(
+            'split = "validation": detector and threshold are fitted to these images; choose "test", "train", or '
+            'detector = "none" in an audit'
+        )
 
 
 def detected(

@@ -7,7 +7,7 @@ from typing import Any
 from fedrobust.audit.attack_cache import SAMPLE, AttackCache, Report
 from fedrobust.audit.card import Card, audit
 from fedrobust.audit.companions import companion, edge_companion
-from fedrobust.audit.detection import Guarded, behind, detected, with_gradient
+from fedrobust.audit.detection import Guarded, behind, check_unseen, detected, with_gradient
 from fedrobust.audit.finding import Finding
 from fedrobust.audit.images import chosen_split
 from fedrobust.audit.model_under_audit import ModelUnderAudit
@@ -72,6 +72,8 @@ def audit_file(
         MisreadModelError: another pixel range or class order fits significantly better.
     """
     space = plan.threat.space
+    if detector is not None:
+        check_unseen(split)
     stored, labels, described = chosen_split(dataset, split, images)
     opened, digest, notes = opened_with_digest(model, dataset, space, split, interfaces, gradient, name)
     audited = ModelUnderAudit(

@@ -9,7 +9,7 @@ import typer
 
 from fedrobust import runtime
 from fedrobust.cli.app import Command, app, examples
-from fedrobust.cli.options import Count, Data, DataRoot, Head, Input, Labels, Model, Seed, SplitName
+from fedrobust.cli.options import Count, Data, DataRoot, Head, Input, Labels, Model, Seed
 from fedrobust.cli.output import JsonResult, write_json
 from fedrobust.complaints import complaints
 
@@ -35,7 +35,9 @@ def detect(
         float, typer.Option(help="Share of clean images on which it may abstain; 0: the run's, else 0.05.")
     ] = 0.0,
     norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
-    split: SplitName = "test",
+    split: Annotated[
+        str, typer.Option(help="test or train; the detector is fitted to the validation images.")
+    ] = "test",
     images: Count = 0,
     seed: Seed = 0,
     input: Input = None,

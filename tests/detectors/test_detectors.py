@@ -16,6 +16,8 @@ from fedrobust import api
 from fedrobust.api import detectors, model_request
 from fedrobust.audit import detection as audit_detection
 from fedrobust.audit.detection import detection
+from fedrobust.audit.from_file import audit_file
+from fedrobust.audit.plan import Plan
 from fedrobust.checks import check_models
 from fedrobust.checks.settings import detector_measured
 from fedrobust.config import ConfigError, Experiment
@@ -305,6 +307,11 @@ def test_what_a_detector_costs_is_told_in_two_sentences():
         ({"rate": 1.0}, ConfigError, "rate = 1.0: choose a number above 0"),
         ({"norm": "l0"}, ConfigError, "choose linf or l2"),
         ({"rate": -0.1}, ConfigError, "rate = -0.1: choose a number above 0"),
+        (
+            {"split": "validation"},
+            ConfigError,
+            'split = "validation": .* fitted to these images; choose "test"',
+        ),
         ({"detector": "mahalanobi"}, UnknownNameError, 'did you mean "mahalanobis"'),
         (
             {"detector": "none"},
@@ -316,6 +323,12 @@ def test_what_a_detector_costs_is_told_in_two_sentences():
 def test_wrong_settings_are_refused_before_the_model_is_opened(given, error, message):
     with pytest.raises(error, match=message):
         api.detect_attacks("nowhere.keras", "phantom", **given)
+
+
+def test_an_audit_with_a_detector_is_not_of_the_images_that_it_is_fitted_to():
+    plan = Plan(epsilon=0.01, threat=Threat(), effort="quick", seed=0)
+    with pytest.raises(ConfigError, match='split = "validation": detector and threshold are fitted'):
+        audit_file("nowhere.keras", None, plan, split="validation", detector=NeverSuspicious())
 
 
 OWN = {"model__detector": "mahalanobis(ridge=0.5)", "model__detector_rate": 0.2}
