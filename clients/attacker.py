@@ -97,6 +97,8 @@ class Attacker:
             beside = sent_by_client(algorithm, weights, state, honest.untrained).arrays
             sent = replace(sent, arrays=beside)
             context = replace(context, divisor=divisor_of(algorithm, beside))
+        if measure is not None:  # the server averages second moments
+            context = replace(context, means=self.classifier.layout.places("moving_mean"))
         update = self.attack.update(sent.weights.trainable - weights.trainable, context)
         replaced = Weights(
             weights.trainable + update, self.attack.statistics(sent.weights.statistics, context)

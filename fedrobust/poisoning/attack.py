@@ -158,18 +158,27 @@ class Attack:
     def statistics(self, own: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return the BatchNorm statistics that a malicious client sends; `own` (s,) float32 are those it measured.
 
-        Parts with ``statistics = "same"`` are applied to them as to weights. Negative variances become 0, because the
-        server refuses them.
+        Parts with ``statistics = "same"`` are applied to them as to weights, and to second moments in place of
+        variances if the server averages those. Negative variances become 0, because the server refuses them.
+
+        Example:
+            >>> places = {"means": np.array([0]), "variances": np.array([1])}
+            >>> context = AttackContext(statistics=np.array([1, 4], np.float32), **places)
+            >>> Attack.parse("sign-flip(scale=1, statistics='same')").statistics(np.array([2, 3], np.float32), context)
+            array([0., 3.], dtype=float32)
         """
         if not self.poisons_statistics or context.statistics is None or not own.size:
             return own
-        change = own - context.statistics
-        context = replace(context, current=context.statistics, memory=AttackMemory())
+        before = _moments(context.statistics, context)
+        change = _moments(own, context) - before
+        context = replace(context, current=before, memory=AttackMemory())
         for part in self._on_statistics:
             change = np.asarray(part.update(change, context), np.float32)
-        sent = context.statistics + change
+        sent = before + change
+        if context.means.size:
+            sent[context.variances] -= sent[context.means] ** 2
         sent[context.variances] = np.maximum(sent[context.variances], 0)
-        return sent
+        return np.asarray(sent, np.float32)
 
     def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return the updates of colluding clients, who know the `honest` ones: (d,) or (malicious, d)."""
@@ -263,6 +272,16 @@ FORMER_NAMES = {
 
 COMPANIONS = {"data": "an attack that poisons images", "criterion": "a backdoor or another targeted attack"}
 """What an attack goes with, by the method that it needs."""
+
+
+def _moments(statistics: np.ndarray, context: AttackContext) -> np.ndarray:
+    """Return `statistics` (s,) with second moments in place of variances if the server averages those."""
+    if not context.means.size:
+        return statistics
+    # In float64, as the variance is a small difference of moments where the mean is large.
+    moments = statistics.astype(np.float64)
+    moments[context.variances] += moments[context.means] ** 2
+    return moments
 
 
 def _poisons(part: Any, trait: str) -> bool:

@@ -39,6 +39,7 @@ class AttackContext:
         current: the global weights (d,) float32.
         statistics: the global model's BatchNorm statistics (s,) float32.
         variances: positions of variances among the statistics (k,).
+        means: positions of the means that belong to them (k,), if the server averages second moments; else empty.
         perturb: perturbs images along the global model's gradient.
         layout: of the model's weights; None outside of a study.
         memory: what the client kept of the last round in which it took part.
@@ -60,6 +61,7 @@ class AttackContext:
     current: np.ndarray | None = None
     statistics: np.ndarray | None = None
     variances: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    means: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     perturb: Perturb = _no_model
     layout: Layout | None = None
     memory: AttackMemory = field(default_factory=AttackMemory)

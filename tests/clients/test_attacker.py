@@ -15,6 +15,7 @@ from fedrobust.models.features import Features
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.study import Study
 from fedrobust.study.local_training import LocalTraining
+from server.moments import as_moments, as_statistics
 
 LAYOUT = Layout(
     (
@@ -130,11 +131,38 @@ def measured(weights):
     return Weights(weights.trainable, np.array([0.5, 0.5, 3, 3], np.float32))
 
 
-@pytest.mark.parametrize(("round", "expected"), [(1, [2, -1, 9, 6]), (9, [0.5, 0.5, 3, 3])])
+@pytest.mark.parametrize(("round", "expected"), [(1, [2, -1, 6, 3]), (9, [0.5, 0.5, 3, 3])])
 def test_statistics_that_the_server_asks_for_are_measured_before_they_are_poisoned(trained, round, expected):
-    """Scaled by 4 from (0, 1, 1, 2) while the attack is on; as they were measured after it."""
+    """Scaled by 4 from (0, 1, 1, 2), in moments (0, 1, 1, 3), while the attack is on; then as they were measured."""
     sent, _ = train(trained, "model-replacement", round, measured, poisoning__last_round=8)
     np.testing.assert_allclose(sent.statistics, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["average", "moments"])
+def test_a_replaced_models_statistics_are_those_of_the_mean_by_either_policy(trained, policy):
+    """Six of eight clients send what they were sent, two the scaled statistics."""
+    sent, _ = train(trained, "model-replacement", measure=measured if policy == "moments" else None)
+    wanted = measured(LEARNT) if policy == "moments" else LEARNT
+    given = [START] * 6 + [sent] * 2
+    if policy == "moments":
+        rows = [as_moments(one, LAYOUT).statistics for one in given]
+        mean = as_statistics(Weights(START.trainable, np.mean(rows, axis=0)), LAYOUT).statistics
+    else:
+        mean = np.mean([one.statistics for one in given], axis=0)
+    np.testing.assert_allclose(mean, wanted.statistics, atol=1e-6)
+
+
+def test_variances_of_scaled_moments_are_not_negative(trained):
+    def far(weights):
+        return Weights(weights.trainable, np.array([3, 1, 1, 2], np.float32))
+
+    sent, _ = train(trained, "model-replacement", measure=far)
+    np.testing.assert_allclose(sent.statistics, [12, 1, 0, 2], atol=1e-5)
+
+
+def test_who_sends_zeros_sends_zero_moments(trained):
+    sent, _ = train(trained, "zero(statistics='same')", measure=pytest.fail)
+    np.testing.assert_array_equal(sent.statistics, 0)
 
 
 def test_who_does_not_train_measures_nothing(trained):

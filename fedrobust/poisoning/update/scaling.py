@@ -45,7 +45,11 @@ class ModelReplacement:
     Attributes:
         statistics: ``same``: BatchNorm statistics are scaled like weights, as in the code of the paper and of Xie et
             al. (DBA, ICLR 2020), which scale all of a model's state; ``honest``: they are sent as they were measured.
-            A server that recalibrates (``model.batchnorm-policy``, the default with 64 validation images) uses neither.
+            Where the server averages moments, second moments are scaled, and the mean becomes the attacker's as long as
+            that needs no variance below 0. It does where the means differ much: the variance that the attacker sends is
+            that of a linear scaling less gamma (gamma - 1) times the squared difference of the means. It sends 0 there,
+            and exact replacement is impossible. A server that recalibrates (``model.batchnorm-policy``, the default
+            with 64 validation images) uses neither.
     """
 
     statistics: Literal["honest", "same"] = "same"
