@@ -66,7 +66,7 @@ def step_of(rule: str, optimizer: str) -> AggregationStep:
     made = None if optimizer == "none" else build(SERVER_OPTIMIZERS, optimizer)
     root = np.linspace(-1, 1, D).astype(np.float32)
     return AggregationStep(
-        stages, 2, made, Attack(()), Schedule(), 0, lambda current, images, round: root,
+        stages, 2, made, Attack(()), Schedule(), 0, lambda current, images, round, typical: root,
         layout=LAYOUT, answers=lambda current: LinearAnswers(root), population=CLIENTS,
     )  # fmt: skip
 

@@ -30,7 +30,8 @@ class LASA:
     As in the official code, values are only dropped from kernels (arrays of two and more axes), and what is averaged is
     what is left of updates. It divides by 0 where clients' norms or shares are equal and where an array is left empty,
     after which its filter of that array accepts all or nobody; here they are equally usual, and an empty array has the
-    share 1/2.
+    share 1/2. It clips whole updates before it drops values, so that its filter of norms sees clipped ones: a boosted
+    update has a usual norm there. Here that filter sees norms as they were sent, and clipping follows.
 
     Attributes:
         sparsity: share of the values of kernels that is dropped from each update, the smallest.

@@ -20,6 +20,11 @@ class SignGuard:
     of the shares of positive, negative and zero values among random coordinates. The norm of the result is at most
     the median norm, which f < n / 2 malicious clients cannot raise above all honest ones.
 
+    The official code (JianXu95/SignGuard) divides each of the three shares by its largest over clients before it
+    clusters, takes one window of adjacent coordinates, and leaves clients that are near no centre in no cluster. Here
+    shares are compared as they are, so that a rare sign counts less, coordinates are drawn singly, and every client is
+    in the nearest cluster. If nobody is in both sets, the filter by norm decides alone, where that code divides by 0.
+
     Attributes:
         low: smallest accepted norm as a share of the median.
         high: largest accepted norm as a share of the median.

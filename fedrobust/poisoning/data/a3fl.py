@@ -29,6 +29,11 @@ class A3FL(Backdoor):
     images with the trigger and their right labels, as honest clients would unlearn it, and is made anew after every few
     passes. lambda is `weight` times the cosine of w' and w. Then the client trains as with any backdoor. The trigger is
     kept from round to round; each malicious client has its own, and success is measured with that of the first one.
+    In the official code one client improves the trigger, and all train on it. Here others than the first train on
+    triggers that are not measured: with several malicious clients the attack may be weaker, which was not measured.
+
+    What is learnt against a model may fool it though nobody poisoned it. A success rate needs that control:
+    the same trigger on a model of the same rounds without poisoned updates.
 
     The paper's cosine is one of models; the official code takes the gradients of convolutions, and makes its first pass
     without w'. Defaults are smaller than the official 200 passes with 5 epochs of unlearning before each, because

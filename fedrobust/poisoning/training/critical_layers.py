@@ -29,7 +29,9 @@ class CriticalLayers:
     It goes with a backdoor: ``"pixel-backdoor + critical-layers"``. A layer is an array of weights, as in the official
     code. The paper averages the benign models of all malicious clients; here each has its own, as clients do not
     talk to one another. The paper's search for the number of layers that a known defence accepts is left out.
-    BatchNorm's statistics are the benign ones; success is measured with those of the client's own images.
+    BatchNorm's statistics are the benign ones; success is measured with those of the client's own images. The official
+    code measures it on a quarter of the images, drawn for that and left out of the training of its search; here it is
+    measured on all of them, on which both models were trained.
 
     Attributes:
         threshold: share of the malicious model's success that the critical layers reach (the paper's tau).
