@@ -7,6 +7,7 @@ from functools import partial
 
 from flwr.serverapp import Grid
 
+from fedrobust.checks.unused import told
 from fedrobust.config.resolve_training import loss_by_shares
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.defences.contract import is_learned
@@ -255,10 +256,10 @@ class ModelParts:
         )
 
     def remarks(self) -> list[str]:
-        """Return sentences on the prediction-time defence and the poisoning attack before the first round."""
+        """Return sentences on unused settings, the prediction-time defence and the attack before the first round."""
         study = self.study
         malicious, clients = study.schedule.malicious, study.experiment.federation.clients
-        said = defence_remarks(study)
+        said = [*told(study.experiment), *defence_remarks(study)]
         if study.detector is not None:
             said.append(
                 f'model.detector = "{study.experiment.model.detector}": it is fitted after the last round, to the '

@@ -5,7 +5,16 @@ The checks of networks are imported inside of functions: they start TensorFlow.
 
 from collections.abc import Iterable, Iterator
 
-from fedrobust.checks import availability, data, privacy, rules, secure_aggregation, settings, strengths
+from fedrobust.checks import (
+    availability,
+    data,
+    privacy,
+    rules,
+    secure_aggregation,
+    settings,
+    strengths,
+    unused,
+)
 from fedrobust.checks.detector import detector_fits
 from fedrobust.checks.distillation import classes_teach, method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
@@ -59,6 +68,7 @@ def check_data(study: Study) -> None:
             lambda: (study.attack, study.schedule),
             study.changed,
         ),
+        unused.refused(given),
         strengths.strengths(given.evaluation),
         strengths.of_the_norm(given.evaluation, given.audit),
         strengths.grey_levels(given.evaluation, given.audit),
