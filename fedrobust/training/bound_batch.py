@@ -85,6 +85,7 @@ class BoundBatch:
                 progress=progress,
                 carried=carried,
                 encode=lambda x: encoded(self.classifier, held, moving, prepare(x), training=True),
+                classes=self.classifier.classes,
             )
             if not isinstance(self.classifier, TwoBatchNorms):
                 return batch

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from fedrobust.training.augmentations.mixup import Mixup
 from fedrobust.training.batches import Batches
 from fedrobust.training.class_logits import (
     OnSoftened,
@@ -16,6 +17,7 @@ from fedrobust.training.local_update import LocalUpdate
 from fedrobust.training.losses import CrossEntropy
 from fedrobust.training.optimizers import SGD
 from fedrobust.training.recipes import Plain
+from fedrobust.training.recipes.recipe import StepLoss
 from fedrobust.training.training_data import TrainingData
 
 
@@ -85,3 +87,30 @@ def test_class_weights_and_accuracy_are_those_of_the_label_where_another_class_h
     expected = np.take(factors, labels) * -(targets * log_p).sum(1)
     np.testing.assert_allclose(metrics["loss"], expected.mean(), rtol=1e-4)
     assert metrics["accuracy"] == (logits.argmax(1) == labels).mean()
+
+
+def largest_label(batch):
+    """A recipe whose loss is the largest label of the batch."""
+    logits, statistics = batch.train(batch.images)
+    return StepLoss(tf.cast(tf.reduce_max(batch.labels), tf.float32), logits, statistics)
+
+
+def test_recipes_of_mixed_images_see_labels_that_exist(linear_classifier, draw):
+    """The others answer class 0 to both classes: of mixtures its softened target is larger than that of any label."""
+    spec = tf.TensorSpec([None, 4], tf.float32)
+    update = LocalUpdate(
+        linear_classifier,
+        largest_label,
+        SGD(),
+        OnSoftened(CrossEntropy()),
+        "native",
+        spec,
+        augmentations=(Mixup(alpha=5.0),),
+    )
+    learning = SoftenedUpdate(update, np.array([[1.0, 0.0], [1.0, 0.0]]), gamma=3.0)
+    data = TrainingData.of(draw.integers(0, 256, (8, 4, 4, 1)), np.array([0, 1] * 4, np.int32))
+    batches = Batches(np.arange(8, dtype=np.int32)[None], np.array([8], np.int32))
+    _, metrics = learning(
+        linear_classifier.initial_weights(), data, batches, learning_rates=[0.0], seed=[0, 0]
+    )
+    assert metrics["loss"] == 1.0

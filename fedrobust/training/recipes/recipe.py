@@ -62,6 +62,8 @@ class Batch(NamedTuple):
         carried: the tensors that the recipe carries from step to step, see `Recipe`.
         adjusted: logits to those whose softmax the loss fits to the client's images: the same, or with a loss that
             knows the client's class shares, adjusted by them.
+        classes: number of classes; further columns of the targets, as `fedrobust.training.class_logits` has them, do
+            not count as such. None: all columns are classes.
     """
 
     images: tf.Tensor
@@ -80,11 +82,14 @@ class Batch(NamedTuple):
     carried: Sequence[tf.Tensor] = ()
     encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]] = no_encoder
     adjusted: Callable[[tf.Tensor], tf.Tensor] = same
+    classes: int | None = None
 
     @property
     def labels(self) -> tf.Tensor:
         """(n,) int32: the class with the largest target."""
-        return self.targets if self.targets.shape.rank == 1 else tf.argmax(self.targets, -1, tf.int32)
+        if self.targets.shape.rank == 1:
+            return self.targets
+        return tf.argmax(self.targets[:, : self.classes], -1, tf.int32)
 
 
 class StepLoss(NamedTuple):
