@@ -28,10 +28,10 @@ class IBA(Backdoor):
     and no two images share it. Before its local training a malicious client trains the network by Adam, the global
     model being fixed, until enough of its images are classified as the target; then it trains as with any backdoor. The
     network is kept from round to round; each malicious client has its own, of equal first weights, and success is
-    measured with that of the first one. In the official code the networks of a round's attackers are averaged, and all go on
-    with the average, which is measured. Here others than the first train on triggers that are not measured: with
-    several malicious clients the attack may be weaker, which was not measured. The paper plants the backdoor in seldom changed weights and bounds the update:
-    ``"iba + neurotoxin + norm-bound(norm=2.0)"``.
+    measured with that of the first one. In the official code the networks of a round's attackers are averaged, and all
+    go on with the average, which is measured. Here others than the first train on triggers that are not measured: with
+    several malicious clients the attack may be weaker, which was not measured. The paper plants the backdoor in seldom
+    changed weights and bounds the update: ``"iba + neurotoxin + norm-bound(norm=2.0)"``.
 
     What is learnt against a model may fool it though nobody poisoned it. A success rate needs that control:
     the same network on a model of the same rounds without poisoned updates.
