@@ -1,20 +1,27 @@
 """`classify.py`, written beside the files, answers as the Keras model does, and needs no TensorFlow."""
 
+import json
 import os
+import runpy
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from fedrobust.data.importing.fit import fitted
 from fedrobust.edge.about import About
 from fedrobust.edge.device_files import write_device_files
 from fedrobust.edge.export import export
 from fedrobust.edge.interpreter import Interpreter
+
+SCRIPT = Path(__file__).parents[2] / "fedrobust" / "edge" / "classify.py.txt"
 
 
 def pictures(images, folder):
@@ -82,6 +89,35 @@ def test_images_are_seen_as_predict_sees_them(study, exported, tmp_path):
     assert "deeper than 8 bits" in done.stderr
 
 
+@pytest.mark.parametrize("side", [28, 31])
+def test_oblong_images_lie_where_an_import_puts_them(tmp_path, monkeypatch, draw, side):
+    seen, paths, images = [], [], []
+    details = [{"index": 0, "quantization": (0.0, 0), "dtype": np.float32}]
+    interpreter = SimpleNamespace(
+        allocate_tensors=lambda: None,
+        get_input_details=lambda: details,
+        get_output_details=lambda: details,
+        set_tensor=lambda index, pixels: seen.append(pixels),
+        invoke=lambda: None,
+        get_tensor=lambda index: np.zeros((1, 2), np.float32),
+    )
+    for height in range(20, 101):
+        wide = draw.integers(0, 256, (height, 56), dtype=np.uint8)
+        for image in (wide, wide.T):
+            paths.append(tmp_path / f"{len(paths)}.png")
+            images.append(image)
+            Image.fromarray(image).save(paths[-1])
+    about = {"input": {"shape": [side, side, 1]}, "labels": ["a", "b"], "task": "one label an image"}
+    with zipfile.ZipFile(tmp_path / "model.tflite", "w") as archive:
+        archive.writestr("about.json", json.dumps(about))
+    fake = SimpleNamespace(Interpreter=lambda file: interpreter)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", fake)
+    monkeypatch.setattr(sys, "argv", ["classify.py", *map(str, [tmp_path / "model.tflite", *paths])])
+    runpy.run_path(str(SCRIPT))
+    expected = [fitted(image, side, "pad")[None, ..., None] / np.float32(255) for image in images]
+    np.testing.assert_array_equal(seen, expected)
+
+
 def test_answers_that_are_alike_keep_the_order_of_the_labels(tmp_path):
     """As everywhere else, where the first of the largest counts."""
     inputs = keras.Input((28, 28, 1))
@@ -141,6 +177,5 @@ def test_it_agrees_with_keras_on_100_images_where_there_is_no_tensorflow(study, 
 
 
 def test_the_script_is_short():
-    source = Path(__file__).parents[2] / "fedrobust" / "edge" / "classify.py.txt"
-    code = source.read_text().split('"""')[2]
+    code = SCRIPT.read_text().split('"""')[2]
     assert len([line for line in code.splitlines() if line.strip() and "import" not in line]) <= 22
