@@ -208,7 +208,7 @@ def tolerated(rule: str, before: tuple[str, ...], n: int) -> int | None:
 def attackers(asked: AggregationPipeline, n: int) -> int | None:
     """Return how many attackers `asked` tolerates: fewer than half of what any stage is given, and at most its f."""
     most = n
-    for stage, seen in asked._seen(n):
+    for stage, seen in asked.stages(n):
         most = min(most, (seen - 1) // 2)
         if isinstance(stage, ByzantineTolerant):
             if stage.f > stage.max_f(seen):

@@ -81,7 +81,9 @@ def prepared(entries: Sequence[Entry], shape: Sequence[int], fit: str) -> Iterat
         f"values 0 to {white:.0f} shown as black to white: the smallest usual depth of all deep images given"
     )
     for place, image, _ in deep:
-        shown = PreparedImage(image.name, windowed(image.pixels, (0, white)), (*image.changes, told))
+        shown = PreparedImage(
+            image.name, windowed(np.asarray(image.pixels, np.float32), (0, white)), (*image.changes, told)
+        )
         yield place, _in_channels(shown, shape[2])
 
 
