@@ -87,7 +87,7 @@ def resumed(folder: str | Path, *listeners: Listener, overrides: Iterable[str] =
         complete(run_folder)
         return finished
     changed = (*(text.partition("=")[0].strip() for text in overrides), *settings)
-    moved = PLACE.intersection(key.replace("__", ".") for key in changed)
+    moved = PLACE.intersection(key.replace("__", ".").lower() for key in changed)
     if moved:
         raise ConfigError(
             f"{folder}: {sorted(moved)[0]} is given, and a run is resumed in its own folder; leave it out"

@@ -96,7 +96,7 @@ def test_an_unfinished_run_goes_on_with_what_is_changed(stub, tmp_path, status):
 @pytest.mark.parametrize(
     ("overrides", "settings", "key"),
     [
-        (["output.dir=other"], {}, "output.dir"),
+        (["Output.dir=other"], {}, "output.dir"),
         (["engine.workers=2", " output.resume = false"], {}, "output.resume"),
         ([], {"output__root": "other"}, "output.root"),
     ],
