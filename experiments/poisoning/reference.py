@@ -13,7 +13,8 @@ import signal
 import sys
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from reference_settings import SETTINGS, STUDIES, Setting
 from reference_tables import BACKDOOR, table
 
 from fedrobust.sweeps.bench import bench
+from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.results import record_in
 from fedrobust.sweeps.sweep import Sweep
 from fedrobust.terminal.sweep import SweepConsole
@@ -84,6 +86,14 @@ def sweep_of(setting: Setting, rules: Sequence[str], attacks: Sequence[str], fol
     return Sweep.load(file)
 
 
+def selected(sweep: Sweep, seed: int, rules: Container[str], attacks: Container[str]) -> Iterator[Cell]:
+    """Return the cells of a seed, of some rules and attacks."""
+    for cell in sweep.cells:
+        given = cell.experiment
+        if given.seed == seed and given.federation.aggregator in rules and given.poisoning.attack in attacks:
+            yield cell
+
+
 def folder_of(setting: Setting, out: Path) -> Path:
     """Return the folder of a setting's cells."""
     return out / f"setting-{SETTINGS.index(setting)}"
@@ -120,11 +130,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="cells run at a time; 0: one a core")
     parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=list(SEEDS))
     parser.add_argument("--settings", nargs="+", type=int, choices=range(len(SETTINGS)), help="their numbers")
+    parser.add_argument("--rules", nargs="+", help="of the chosen ones")
+    parser.add_argument("--attacks", nargs="+", help="of the chosen ones")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no setting after so long")
     parser.add_argument("--write-only", action="store_true", help="run nothing; write what is finished")
     parser.add_argument("--dry-run", action="store_true", help="print settings, rules and attacks")
     arguments = parser.parse_args()
     rules, attacks = chosen(first_pass.KEPT.read())
+    few = set(arguments.rules or rules), set(arguments.attacks or attacks)
+    if unknown := sorted((few[0] - set(rules)) | (few[1] - set(attacks))):
+        parser.error(f"{unknown[0]}: not chosen by the first pass; rules: {rules}; attacks: {attacks}")
     numbers = range(len(SETTINGS)) if arguments.settings is None else arguments.settings
     if arguments.dry_run:
         print(f"rules: {', '.join(rules)}\nattacks: {', '.join(attacks)}")
@@ -143,7 +158,7 @@ def main() -> None:
             try:
                 if not arguments.write_only:
                     with SweepConsole() as console:
-                        wanted = sweep.only([f"seed={seed}"])
+                        wanted = replace(sweep, cells=tuple(selected(sweep, seed, *few)))
                         bench(wanted, folder, console, workers=arguments.workers, whole=sweep)
             finally:
                 new += collect(sweep, setting, folder)
