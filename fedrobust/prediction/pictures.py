@@ -30,7 +30,7 @@ class PreparedImage:
 
     Attributes:
         name: path of its file, or its place.
-        pixels: uint8 (height, width, channels); until they are windowed, float32 (height, width) of a deep image.
+        pixels: uint8 (height, width, channels).
         changes: what was done to it, a phrase each; empty: nothing.
     """
 
@@ -69,26 +69,39 @@ def prepared(entries: Sequence[Entry], shape: Sequence[int], fit: str) -> Iterat
     Raises:
         DataError: one cannot be read.
     """
-    deep: list[tuple[int, PreparedImage, float]] = []
+    deep: list[tuple[int, _Resized]] = []
     for place, entry in enumerate(entries):
-        image, peak = _resized(entry, shape, fit)
-        if peak is None:
-            yield place, _in_channels(image, shape[2])
+        one = _resized(entry, shape, fit)
+        if one.peak is None:
+            yield place, _finished(one.name, one.pixels, one.changes, shape[2])
         else:
-            deep.append((place, image, peak))
-    white = white_of(peak for _, _, peak in deep)
+            deep.append((place, one))
+    white = white_of(one.peak or 0.0 for _, one in deep)
     told = (
         f"values 0 to {white:.0f} shown as black to white: the smallest usual depth of all deep images given"
     )
-    for place, image, _ in deep:
-        shown = PreparedImage(
-            image.name, windowed(np.asarray(image.pixels, np.float32), (0, white)), (*image.changes, told)
-        )
-        yield place, _in_channels(shown, shape[2])
+    for place, one in deep:
+        yield place, _finished(one.name, windowed(one.pixels, (0, white)), (*one.changes, told), shape[2])
 
 
-def _resized(entry: Entry, shape: Sequence[int], fit: str) -> tuple[PreparedImage, float | None]:
-    """Return an image of the model's size, and its largest stored value if it is deeper than 8 bits, else None."""
+@dataclass(frozen=True, eq=False)
+class _Resized:
+    """An image of the model's size.
+
+    Attributes:
+        name: see `PreparedImage`.
+        pixels: (height, width) or (height, width, 3) uint8; float32 (height, width) if it is deeper than 8 bits.
+        changes: what was done to it so far.
+        peak: its largest stored value if it is deeper than 8 bits, else None.
+    """
+
+    name: str
+    pixels: NDArray[Any]
+    changes: tuple[str, ...]
+    peak: float | None
+
+
+def _resized(entry: Entry, shape: Sequence[int], fit: str) -> _Resized:
     try:
         picture = entry.read()
     except ImageError as error:
@@ -105,16 +118,15 @@ def _resized(entry: Entry, shape: Sequence[int], fit: str) -> tuple[PreparedImag
         how = "" if height == width else ", padded with black" if fit == "pad" else ", cropped to its centre"
         changes.append(f"{width} x {height} resized to {size} x {size}{how}")
         pixels = fitted(pixels, size, fit)
-    return PreparedImage(entry.name, pixels, tuple(changes)), peak
+    return _Resized(entry.name, pixels, tuple(changes), peak)
 
 
-def _in_channels(image: PreparedImage, channels: int) -> PreparedImage:
-    """Return an image (height, width) or (height, width, 3) with as many `channels` as the model takes."""
-    if image.pixels.ndim == 3:
-        return image
-    told = ("grey copied to three colours",) if channels == 3 else ()
-    pixels = np.repeat(image.pixels[..., None], channels, axis=2)
-    return PreparedImage(image.name, pixels, (*image.changes, *told))
+def _finished(name: str, pixels: NDArray[np.uint8], changes: tuple[str, ...], channels: int) -> PreparedImage:
+    """Return an image with as many `channels` as the model takes."""
+    if pixels.ndim == 2:
+        changes += ("grey copied to three colours",) if channels == 3 else ()
+        pixels = np.repeat(pixels[..., None], channels, axis=2)
+    return PreparedImage(name, pixels, changes)
 
 
 def _entries(given: Any, place: int, window: tuple[float, float] | None, split: str) -> Iterator[Entry]:
