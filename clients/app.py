@@ -12,6 +12,7 @@ from flwr.clientapp import ClientApp
 from clients.attacker import Attacker
 from clients.client import Client, told
 from clients.shard import client_id_of, shard
+from clients.site_budget import SiteBudget
 from fedrobust.algorithms import State
 from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
@@ -74,6 +75,8 @@ def introduce(message: Message, context: Context) -> Message:
     """Reply with this node's client id, number of images and speed, after building all parts of training."""
     study = _study(message, context)
     client, training = _client(study, context), study.experiment.training
+    if (budget := SiteBudget.of(context.node_config, context.run_config)) is not None:
+        budget.check(study, len(client.shard))
     calibration = calibrate(study.local_training.update(training), client.shard, training.batch_size)
     answer: dict[str, int | float | list[int] | list[float]] = {
         "partition": client.client_id,
@@ -99,6 +102,8 @@ def train(message: Message, context: Context) -> Message:
     client = _client(study, context, message.content.config_records["config"].get("batchnorm"))
     broadcast = arrays_of(message.content.array_records.get(BESIDE))
     memory = arrays_of(context.state.array_records.get(RECORD))
+    if (budget := SiteBudget.of(context.node_config, context.run_config)) is not None:
+        budget.reserve(study, len(client.shard), number)
     sent, metrics = client.train(weights, number, state, broadcast, memory)
     for name, kept in ((STATE, usable(sent.state, state)), (RECORD, sent.memory)):
         context.state.pop(name, None)
@@ -125,7 +130,15 @@ def usable(new: State, old: State) -> State:
 @app.train("group")
 @within_limits
 def train_group(message: Message, context: Context) -> Message:
-    """Reply with the weights of many honest simulated clients, one row each, and their metrics."""
+    """Reply with the weights of many honest simulated clients, one row each, and their metrics.
+
+    Raises:
+        ConfigError: this node has images of its own, which no simulation uses.
+    """
+    if "data-path" in context.node_config:
+        raise ConfigError(
+            "training in groups is for simulated clients, and this one has its own images (data-path)"
+        )
     weights = weights_of(message.content.array_records["weights"])
     config = message.content.config_records["config"]
     clients, number = cast(list[int], config["clients"]), cast(int, config["round"])

@@ -17,15 +17,19 @@ class ImagePromises:
     Attributes:
         training: settings of DP-SGD.
         images: number of images of each client.
+        repeated: rounds that may have been released twice.
     """
 
     training: DPSGD
     images: Mapping[int, int]
+    repeated: int = 0
 
     @part
     def by_size(self) -> Mapping[int, Promise]:
         """The promise of a client by its number of images."""
-        return {size: self.training.promise(size) for size in sorted(set(self.images.values()))}
+        times, rounds = self.repeated, self.training.rounds
+        sizes = sorted(set(self.images.values()))
+        return {size: self.training.promise(size).repeated(times, rounds) for size in sizes}
 
     @property
     def tight(self) -> bool:

@@ -165,8 +165,8 @@ class ServerParts(BaselineParts):
             self.classifier,
         )
 
-    def rounds(self, folder: RunFolder) -> RoundLoop:
-        """Return the round loop of a run in `folder`."""
+    def rounds(self, folder: RunFolder, repeated: int = 0, spent: float = 0.0) -> RoundLoop:
+        """Return the round loop of a run in `folder`; see `PrivacySpent` for what a resumed run has spent before."""
         settings = self.study.experiment
         return RoundLoop(
             self.grid,
@@ -178,7 +178,7 @@ class ServerParts(BaselineParts):
             settings.federation.patience,
             settings.engine.client_timeout,
             self.recalibrate,
-            self.callbacks(folder),
+            self.callbacks(folder, repeated, spent),
             self.weight_average,
             settings.federation.non_finite == "stop",
         )
@@ -214,14 +214,14 @@ class ServerParts(BaselineParts):
         """The measurement of the attack's success."""
         return AttackSuccess(self.evaluator, self.criterion, self.learnt_criterion)
 
-    def callbacks(self, folder: RunFolder) -> tuple[Callback, ...]:
+    def callbacks(self, folder: RunFolder, repeated: int = 0, spent: float = 0.0) -> tuple[Callback, ...]:
         """Return the callbacks of a run in `folder`."""
         return (
             WorstClient(self.mixes),
             PGDProbe(self.evaluator, self.probed),
             self.attack_success,
             UndefendedSnapshot(self.classifier, folder, self.study.experiment.training.recipe_from),
-            self.privacy_spent,
+            self.privacy_spent(repeated, spent),
             self.kept_round(folder),
         )
 
@@ -230,13 +230,13 @@ class ServerParts(BaselineParts):
         settings = self.study.experiment
         return KeptRound(folder, settings.output.keep_every, settings.federation.rounds)
 
-    @property
-    def privacy_spent(self) -> PrivacySpent:
-        """The epsilon after each round, of the first promise."""
+    def privacy_spent(self, repeated: int = 0, before: float = 0.0) -> PrivacySpent:
+        """Return the measurement of epsilon after each round, of the first promise; see `PrivacySpent`."""
         experiment, promise = self.study.experiment, self.study.promise
         if promise is None and self.image_promises:
             promise = self.image_promises.worst
-        return PrivacySpent(promise, experiment.privacy.delta, experiment.federation.rounds)
+        delta, rounds = experiment.privacy.delta, experiment.federation.rounds
+        return PrivacySpent(promise, delta, rounds, repeated, before)
 
     @part
     def image_promises(self) -> ImagePromises | None:

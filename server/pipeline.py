@@ -30,7 +30,7 @@ from fedrobust.training.distillation_methods.contract import attacks_on_student
 from server.beginning import note_beginning
 from server.forecast import evaluation_threads
 from server.parts import ServerParts
-from server.promises import check_absent, check_promises
+from server.promises import check_absent, check_promises, repeated_rounds
 from server.recorder import Recorder
 from server.resumption import resumed
 from server.shared_rounds import attacked
@@ -152,7 +152,10 @@ class Pipeline:
         """
         if state.round < self.experiment.federation.rounds:
             self.prepare()
-            state = self.parts.rounds(folder).run(state, self.recorder, folder)
+            latest = next(self.recorder.latest_first(), None)
+            spent = 0.0 if latest is None else latest.epsilon or 0.0
+            loop = self.parts.rounds(folder, repeated_rounds(self.record), spent)
+            state = loop.run(state, self.recorder, folder)
         self.recorder.gather()
         self.recorder.note_model(digest=state.selected.digest())
         last = self.experiment.poisoning.last_round

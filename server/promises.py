@@ -8,7 +8,8 @@ from fedrobust.config.sections import Federation
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.privacy import Promise
-from fedrobust.runs.record import PrivacyRecord, PromisedClientRecord, PromiseRecord
+from fedrobust.runs.record import PrivacyRecord, PromisedClientRecord, PromiseRecord, RunRecord
+from server.image_promises import ImagePromises
 from server.parts import ServerParts
 
 HOPELESS = 10.0
@@ -123,10 +124,29 @@ def _noise(parts: ServerParts) -> Iterator[str]:
             )
 
 
-def promises_of(parts: ServerParts) -> list[Promise]:
-    """Return the promises of a study, of clients and of images."""
-    promise, images = parts.study.promise, parts.image_promises
-    return ([] if promise is None else [promise]) + ([] if images is None else [images.worst])
+def promises_of(parts: ServerParts, repeated: int = 0) -> list[Promise]:
+    """Return the promises of a study, of clients and of images, `repeated` of whose rounds were released twice."""
+    promise, images = parts.study.promise, _image_promises(parts, repeated)
+    rounds = parts.study.experiment.federation.rounds
+    return [
+        *([] if promise is None else [promise.repeated(repeated, rounds)]),
+        *([] if images is None else [images.worst]),
+    ]
+
+
+def _image_promises(parts: ServerParts, repeated: int) -> ImagePromises | None:
+    images = parts.image_promises
+    return replace(images, repeated=repeated) if images is not None and repeated else images
+
+
+def repeated_rounds(record: RunRecord) -> int:
+    """Return how many rounds of a run may have been trained twice at sites: one for each time that it was resumed.
+
+    A round whose server was stopped before its checkpoint is trained again, with new noise. In a simulation its noise
+    is the same, and nothing more is released.
+    """
+    rounds = record.experiment["federation"]["rounds"]
+    return 0 if record.sites is None else sum(one < rounds for one in record.resumed_after)
 
 
 def ratio(promise: Promise, parameters: int) -> str:
@@ -143,12 +163,18 @@ def ratio(promise: Promise, parameters: int) -> str:
     )
 
 
-def privacy_record(parts: ServerParts) -> PrivacyRecord | None:
-    """Return the study's ``privacy`` in ``result.json``; None where nothing is promised."""
-    experiment, promises = parts.study.experiment, promises_of(parts)
+def privacy_record(parts: ServerParts, repeated: int = 0) -> PrivacyRecord | None:
+    """Return the study's ``privacy`` in ``result.json``; None where nothing is promised.
+
+    Args:
+        parts: of the study's server.
+        repeated: rounds that count twice, see `repeated_rounds`.
+    """
+    experiment, promises = parts.study.experiment, promises_of(parts, repeated)
     if not promises and not experiment.federation.secure_aggregation:
         return None
-    records = tuple(promise_record(parts, one) for one in promises)
+    images = _image_promises(parts, repeated)
+    records = tuple(promise_record(parts, one, images) for one in promises)
     return PrivacyRecord(
         promises=records,
         secure_aggregation=experiment.federation.secure_aggregation,
@@ -156,8 +182,8 @@ def privacy_record(parts: ServerParts) -> PrivacyRecord | None:
     )
 
 
-def promise_record(parts: ServerParts, promise: Promise) -> PromiseRecord:
-    """Return one promise with its epsilons."""
+def promise_record(parts: ServerParts, promise: Promise, images: ImagePromises | None) -> PromiseRecord:
+    """Return one promise with its epsilons, and with those of clients to their `images`."""
     delta, releases = parts.study.experiment.privacy.delta, promise.releases
     rdp, pld = promise.spent(delta)
     spent = rdp if pld is None else min(rdp, pld)
@@ -177,13 +203,12 @@ def promise_record(parts: ServerParts, promise: Promise) -> PromiseRecord:
         epsilon_rdp=finite(rdp),
         epsilon_pld=None if pld is None else finite(pld),
         noise_to_clip=promise.noise_to_clip(parts.classifier.layout.parameters),
-        clients=client_records(parts) if promise.unit == "image" else None,
+        clients=client_records(images) if promise.unit == "image" else None,
     )
 
 
-def client_records(parts: ServerParts) -> tuple[PromisedClientRecord, ...]:
+def client_records(promises: ImagePromises | None) -> tuple[PromisedClientRecord, ...]:
     """Return the promise of each client to its images; of those with the largest epsilon if there are very many."""
-    promises = parts.image_promises
     if promises is None:
         return ()
     found = [
@@ -205,8 +230,8 @@ def client_records(parts: ServerParts) -> tuple[PromisedClientRecord, ...]:
 def promised_together(before: PrivacyRecord | None, now: PrivacyRecord | None) -> PrivacyRecord | None:
     """Return the promises of a resumed run, whose clients may be others than before.
 
-    Each is of a client that takes part in every round, and so holds for one that came late or left. The promise to
-    images is the weaker one of both, and lists the clients of both, each with its weaker promise.
+    Each is of a client that takes part in every round, and so holds for one that came late or left: the weaker one of
+    both. The promise to images lists the clients of both, each with its weaker promise.
 
     Args:
         before: the record of the rounds before.
@@ -215,20 +240,18 @@ def promised_together(before: PrivacyRecord | None, now: PrivacyRecord | None) -
     if before is None or now is None:
         return before or now
     later = {one.unit: one for one in now.promises}
-    promises = tuple(
-        _weaker(one, later[one.unit]) if one.unit == "image" and one.unit in later else one
-        for one in before.promises
-    )
+    promises = tuple(_weaker(one, later[one.unit]) if one.unit in later else one for one in before.promises)
     return replace(before, promises=promises)
 
 
 def _weaker(one: PromiseRecord, other: PromiseRecord) -> PromiseRecord:
+    weaker = max(one, other, key=_epsilon)
+    if one.clients is None and other.clients is None:
+        return weaker
     clients: dict[int, PromisedClientRecord] = {}
     for each in (*(one.clients or ()), *(other.clients or ())):
         clients[each.client] = max(clients.get(each.client, each), each, key=_epsilon)
-    return replace(
-        max(one, other, key=_epsilon), clients=tuple(clients[client] for client in sorted(clients))
-    )
+    return replace(weaker, clients=tuple(clients[client] for client in sorted(clients)))
 
 
 def _epsilon(promise: PromiseRecord | PromisedClientRecord) -> float:

@@ -11,9 +11,14 @@ from fedrobust.runs.record import RunRecord
 from fedrobust.runs.round_log import RoundLog
 from fedrobust.study.file_digests import file_digests
 from server.parts import ServerParts
-from server.promises import promised_together
+from server.promises import privacy_record, promised_together, repeated_rounds
 from server.recorder import Recorder
 from server.resume import check_states, resumed_from
+
+REPEATED = (
+    "privacy: round {} may have been trained at sites before the run was stopped, and is trained again with new noise: "
+    "it counts twice"
+)
 
 
 def resumed(parts: ServerParts, recorder: Recorder, folder: RunFolder) -> Checkpoint:
@@ -41,7 +46,7 @@ def resumed(parts: ServerParts, recorder: Recorder, folder: RunFolder) -> Checkp
     remark = ""
     if not isinstance(grid, SimulatedGrid) and state.round < experiment.federation.rounds:
         remark = check_states(folder, study.algorithm, experiment.training.algorithm, state.round)
-    before, now = RunRecord.read(state.result), recorder.run
+    before = RunRecord.read(state.result)
     log = RoundLog.continued(folder, state.log)
     for one in before.rounds:
         log.append(one)
@@ -55,9 +60,11 @@ def resumed(parts: ServerParts, recorder: Recorder, folder: RunFolder) -> Checkp
     if isinstance(grid, SimulatedGrid):
         grid.restore(state.clients)
     elif state.round < experiment.federation.rounds:
-        promised = promised_together(before.privacy, now.privacy)
+        repeated = repeated_rounds(recorder.run)
+        promised = promised_together(before.privacy, privacy_record(parts, repeated))
         others = [one for one in recorder.run.remarks if one not in told(before.privacy)]
-        recorder.note(privacy=promised, remarks=(*others, *told(promised)))
+        again = () if promised is None or not promised.promises else (REPEATED.format(state.round + 1),)
+        recorder.note(privacy=promised, remarks=(*others, *told(promised), *again))
     # A round with a record but without a checkpoint is run again.
     log.publish()
     return state

@@ -6,7 +6,7 @@ what a family's members demand of the data is their own business: they may have 
 ValueError in words.
 """
 
-from fedrobust.checks.check import check, check_data, check_models
+from fedrobust.checks.check import check, check_data, check_models, check_protection
 from fedrobust.checks.reach import check_reach
 
-__all__ = ["check", "check_data", "check_models", "check_reach"]
+__all__ = ["check", "check_data", "check_models", "check_protection", "check_reach"]

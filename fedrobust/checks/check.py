@@ -131,6 +131,21 @@ def check_models(study: Study) -> None:
     )
 
 
+def check_protection(study: Study) -> None:
+    """Check at a site that what protects its images holds, without trust in the server; needs none of its images.
+
+    Raises:
+        ConfigError: a promise of privacy is broken by another setting; the message has a line for each fault.
+    """
+    given = study.experiment
+    _refuse(
+        _protected(study),
+        _promised(study),
+        privacy.nothing_sent_beside(given.privacy, given.training, study.algorithm),
+        privacy.no_batch_statistics(given.privacy, given.model, lambda: study.classifier),
+    )
+
+
 def _detector(study: Study) -> Iterator[str]:
     images = len(study.dataset.validation)
     yield from detector_fits(study.experiment.model, study.detector, study.prediction_defence, images)

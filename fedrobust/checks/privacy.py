@@ -219,6 +219,21 @@ def examples_protected(
         )
 
 
+def nothing_sent_beside(privacy: Privacy, training: Training, algorithm: Any) -> Iterator[str]:
+    """Clients that train by DP-SGD send nothing but their weights, whatever the server asks for.
+
+    Args:
+        privacy: settings of DP-SGD.
+        training: names the algorithm.
+        algorithm: of the study.
+    """
+    if privacy.protects_examples and hasattr(algorithm, "sends"):
+        yield (
+            f'training.algorithm = "{training.algorithm}" with {_dp_sgd(privacy)}: it sends arrays beside weights, '
+            'which no noise protects; choose another, such as "fedavg"'
+        )
+
+
 def losses_unread(privacy: Privacy, federation: Federation, rule: Any) -> Iterator[str]:
     """No rule weights clients by their training losses, which clients with DP-SGD do not send.
 

@@ -14,9 +14,10 @@ from fedrobust.config import Experiment
 from fedrobust.deployment.control import Control, RunFailedError, control, wait_for_sites
 from fedrobust.deployment.deployable import check_deployable
 from fedrobust.deployment.folder_file import DeploymentError
-from fedrobust.deployment.folders import Deployment, Server, Site
+from fedrobust.deployment.folders import Deployment, Server
 from fedrobust.deployment.inspection import inspect
 from fedrobust.deployment.processes import LOCAL, free_ports, running
+from fedrobust.deployment.site import Site
 from fedrobust.deployment.starting import QUIET
 from fedrobust.paths import expanded
 

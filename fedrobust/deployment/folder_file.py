@@ -1,5 +1,6 @@
 """The TOML file of a deployment's folder, read by kind of value."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,13 @@ class FolderFile:
         if not isinstance(value, bool):
             raise self.wrong(key, "true or false")
         return value
+
+    def number(self, key: str, most: float = math.inf) -> float:
+        """Return a number above 0 and below `most`."""
+        value: Any = self.held.get(key)
+        if type(value) not in (int, float) or not 0 < value < most:
+            raise self.wrong(key, "a number above 0" + ("" if math.isinf(most) else f" and below {most:g}"))
+        return float(value)
 
     def port(self, key: str) -> int:
         """Return a port."""

@@ -4,19 +4,19 @@
 
     DIR/authority/   ca.key, ca.crt            who renews certificates; on no server
     DIR/server/      server.toml, study.toml, keys/, INSTRUCTIONS.md, unit and container file
-    DIR/bern/        site.toml, keys/ (node, node.pub, ca.crt), INSTRUCTIONS.md, unit and container file
+    DIR/bern/        site.toml, keys/ (node, node.pub, ca.crt), ledger/, INSTRUCTIONS.md, unit and container file
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import tomli_w
 
-from fedrobust.data.file_check import Expected
 from fedrobust.deployment.addresses import address_of
 from fedrobust.deployment.folder_file import DeploymentError, FolderFile
+from fedrobust.deployment.site import Site
 
 SITE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 """Names of sites: they become names of folders, of services and of key files."""
@@ -92,120 +92,6 @@ class Server:
                 "sites": list(self.sites),
             }
         )
-
-
-@dataclass(frozen=True)
-class Site:
-    """A site's folder.
-
-    Attributes:
-        folder: the folder.
-        federation: name of the study.
-        name: of the site.
-        client: its number in the study, from 0.
-        server: HOST:PORT.
-        data: its images, an ``.npz`` file; a relative path begins in the folder.
-        takes: image shape and classes of the study.
-        own_modules: modules that the study's dotted paths may import here.
-    """
-
-    folder: Path
-    federation: str
-    name: str
-    client: int
-    server: str
-    data: str
-    takes: Expected
-    own_modules: tuple[str, ...] = ()
-
-    @property
-    def keys(self) -> Path:
-        """The folder of keys and certificates."""
-        return self.folder / "keys"
-
-    @property
-    def key(self) -> Path:
-        """The node's private key."""
-        return self.keys / "node"
-
-    @property
-    def authority(self) -> Path:
-        """The authority's certificate."""
-        return self.keys / "ca.crt"
-
-    @property
-    def images(self) -> Path:
-        """The file of its images."""
-        return (self.folder / Path(self.data).expanduser()).resolve()
-
-    @property
-    def host(self) -> tuple[str, int]:
-        """Host and port of the server."""
-        host, _, port = self.server.rpartition(":")
-        return host.strip("[]"), int(port)
-
-    def connected_to(self, server: str) -> "Site":
-        """Return the site with another address of the server; empty: its own.
-
-        Raises:
-            DeploymentError: it is not HOST:PORT.
-        """
-        if not server:
-            return self
-        host, _, port = server.rpartition(":")
-        if not host or not port.isdigit():
-            raise DeploymentError(
-                f"--server {server}: allowed: HOST:PORT, such as coordinator.example.org:8000"
-            )
-        return replace(self, server=server)
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Return a site's folder.
-
-        Raises:
-            DeploymentError: its ``site.toml`` cannot be read, or a key is missing or of another kind.
-        """
-        values = FolderFile(folder / "site.toml")
-        height, width, channels = values.whole_numbers("image-shape", 3)
-        server = values.text("server")
-        if not server.rpartition(":")[2].isdigit() or not server.rpartition(":")[0]:
-            raise values.wrong("server", "HOST:PORT, such as coordinator.example.org:8000")
-        return cls(
-            folder,
-            values.text("federation"),
-            values.text("site"),
-            values.whole_numbers("client", 0)[0],
-            server,
-            values.text("data"),
-            Expected(
-                values.text("federation"),
-                (height, width, channels),
-                values.texts("label-names"),
-                values.switch("multilabel"),
-            ),
-            values.texts("own-modules") if "own-modules" in values.held else (),
-        )
-
-    def to_toml(self) -> str:
-        """Return the content of ``site.toml``."""
-        text = tomli_w.dumps(
-            {
-                "federation": self.federation,
-                "site": self.name,
-                "client": self.client,
-                "server": self.server,
-                "data": self.data,
-                **({"own-modules": list(self.own_modules)} if self.own_modules else {}),
-                "image-shape": list(self.takes.image_shape),
-                "label-names": list(self.takes.label_names),
-                "multilabel": self.takes.multilabel,
-            }
-        )
-        head = f'# The node of {self.name} in the federation "{self.federation}".\n'
-        data = "# This site's images, written by `fedrobust data import`. Change the path here.\ndata ="
-        takes = "# What the study takes, which the node compares with the file.\nimage-shape ="
-        return head + text.replace("\ndata =", f"\n\n{data}").replace("\nimage-shape =", f"\n\n{takes}")
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from fedrobust.deployment.certificates import (
     server_key,
 )
 from fedrobust.deployment.folder_file import DeploymentError
-from fedrobust.deployment.folders import RESERVED, SITE_NAME, Deployment, Server, Site
+from fedrobust.deployment.folders import RESERVED, SITE_NAME, Deployment, Server
 from fedrobust.deployment.pages import write_server_pages, write_site_pages
 from fedrobust.deployment.server_study import server_study
+from fedrobust.deployment.site import LEDGER, Site
 from fedrobust.paths import check_can_hold, expanded
 from fedrobust.study import Study
 from fedrobust.temporary import temporary_folder
@@ -130,6 +131,7 @@ def _write_authority(folder: Path, authority: Authority) -> None:
 
 def _write_site(site: Site, nodes: Path, authority: bytes) -> None:
     _folder(site.keys)
+    _folder((site.folder / LEDGER).parent)
     public = write_node_key(site)
     public_file(nodes / f"{site.name}-{site.client}.pub", public)
     public_file(site.authority, authority)

@@ -9,6 +9,7 @@ from cryptography import x509
 
 from fedrobust.config import Experiment
 from fedrobust.data.file_check import check_file
+from fedrobust.data.npz import read_arrays
 from fedrobust.deployment.certificates import (
     HERE,
     CertificateError,
@@ -21,8 +22,10 @@ from fedrobust.deployment.certificates import (
 )
 from fedrobust.deployment.deployable import check_deployable
 from fedrobust.deployment.folder_file import DeploymentError
-from fedrobust.deployment.folders import Deployment, Server, Site, opened
+from fedrobust.deployment.folders import Deployment, Server, opened
+from fedrobust.deployment.site import Site
 from fedrobust.errors import FedrobustError
+from fedrobust.privacy.accounting import MISSING, installed
 from fedrobust.study import Study
 
 SOON = 30
@@ -81,7 +84,12 @@ def inspect_site(site: Site, elsewhere: bool = False) -> list[Finding]:
         findings = _findings(site.name, [partial(_pair, site), partial(_authority, site.authority)])
         text = f"{site.images}: not here; checked at the site"
         return [*findings, Finding(site.name, text, warning=True)]
-    parts = [partial(_pair, site), partial(_authority, site.authority), partial(_images, site)]
+    parts = [
+        partial(_pair, site),
+        partial(_authority, site.authority),
+        partial(_images, site),
+        partial(_budget, site),
+    ]
     return _findings(site.name, parts)
 
 
@@ -131,6 +139,26 @@ def _images(site: Site) -> Inspected:
     yield f"{site.images}: {images:,} training images, which fit the study"
     for warning in found.warnings:
         yield f"{site.images}: {warning}", True
+
+
+def _budget(site: Site) -> Inspected:
+    budget = site.budget
+    if budget is None:
+        return
+    if not installed():
+        raise DeploymentError(f"privacy-epsilon in site.toml: {MISSING}")
+    updates = budget.updates()
+    studies = len({one.digest for one in updates})
+    yield (
+        f"privacy budget: epsilon {budget.spent():.3g} of {budget.epsilon:g} at delta {budget.delta:g} is spent, in "
+        f"{len(updates)} updates of {studies} studies ({budget.ledger})"
+    )
+    images = len(read_arrays(site.images, ("train_images",))["train_images"]) if site.images.is_file() else 0
+    if budget.delta * images >= 1:
+        raise DeploymentError(
+            f"privacy-delta = {budget.delta:g} in site.toml: of {images:,} images one may be published by chance at "
+            f"this delta; choose one well below {1 / images:.2g}"
+        )
 
 
 def _certificate(server: Server) -> Inspected:

@@ -20,9 +20,9 @@ import fedrobust
 from fedrobust.code_digest import code_digest
 from fedrobust.deployment.certificates import check_validity, read_certificate, read_private_key
 from fedrobust.deployment.folder_file import DeploymentError
-from fedrobust.deployment.folders import Site
 from fedrobust.deployment.front_door import FAULT_HEADER, KNOCK
 from fedrobust.deployment.inspection import NEW_AUTHORITY
+from fedrobust.deployment.site import Site
 from fedrobust.plain import plain_text
 
 SECONDS = 20

@@ -8,7 +8,8 @@ import jinja2
 import fedrobust
 from fedrobust.config import Experiment
 from fedrobust.deployment.certificates import read_certificate
-from fedrobust.deployment.folders import Server, Site
+from fedrobust.deployment.folders import Server
+from fedrobust.deployment.site import LEDGER, Site
 
 INSTRUCTIONS = "INSTRUCTIONS.md"
 """The page of a party."""
@@ -36,7 +37,7 @@ def write_site_pages(site: Site, experiment: Experiment, server_certificate: Pat
         title=f"the node of {site.name} in the federation {site.federation}",
         name=site.name,
         command="node",
-        writes="",
+        writes=str(Path(LEDGER).parent),
         ports="",
         data=site.data,
     )

@@ -20,9 +20,10 @@ from fedrobust.deployment.certificates import (
     server_key,
 )
 from fedrobust.deployment.folder_file import DeploymentError
-from fedrobust.deployment.folders import Deployment, Server, Site, opened
+from fedrobust.deployment.folders import Deployment, Server, opened
 from fedrobust.deployment.initialise import AUTHORITY_DAYS, write_node_key
 from fedrobust.deployment.pages import INSTRUCTIONS, server_instructions, site_instructions
+from fedrobust.deployment.site import Site
 
 
 def renew(folder: Path, days: int = DAYS) -> list[str]:

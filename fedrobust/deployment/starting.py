@@ -9,9 +9,10 @@ from contextlib import suppress
 from typing import NoReturn
 
 from fedrobust.deployment.folder_file import DeploymentError
-from fedrobust.deployment.folders import Server, Site
+from fedrobust.deployment.folders import Server
 from fedrobust.deployment.inspection import Finding, inspect_server, inspect_site
 from fedrobust.deployment.knock import knock
+from fedrobust.deployment.site import Site
 from fedrobust.errors import FedrobustError
 
 QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -58,6 +59,17 @@ def start_node(site: Site) -> NoReturn:
         *("--superlink", site.server, "--root-certificates", str(site.authority)),
         *("--key", str(site.key), "--partition", str(site.client), "--data", str(site.images)),
         *(("--own-modules", *site.own_modules) if site.own_modules else ()),
+        *_budget(site),
+    )
+
+
+def _budget(site: Site) -> tuple[str, ...]:
+    one = site.budget
+    if one is None:
+        return ()
+    return (
+        *("--privacy-epsilon", repr(one.epsilon), "--privacy-delta", repr(one.delta)),
+        *("--privacy-ledger", str(one.ledger)),
     )
 
 

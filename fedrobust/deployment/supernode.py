@@ -45,6 +45,15 @@ def check(options: argparse.Namespace) -> None:
         raise NodeError(f"{options.key}: others than its owner may read it: chmod 600 {options.key}")
     if {"'", "\n"} & set(str(options.data.resolve())):
         raise NodeError(f"--data {options.data}: choose a path without apostrophes and line breaks")
+    budget = (options.privacy_epsilon, options.privacy_delta, options.privacy_ledger)
+    if any(one is not None for one in budget):
+        epsilon, delta, ledger = budget
+        whole = None not in budget and epsilon > 0 and 0 < delta < 1
+        if not whole or {"'", "\n"} & set(str(ledger.resolve())):
+            raise NodeError(
+                f"--privacy-epsilon {epsilon} --privacy-delta {delta} --privacy-ledger {ledger}: give all three, an "
+                "epsilon above 0, a delta between 0 and 1, and a path without apostrophes and line breaks"
+            )
     strange = [name for name in options.own_modules if not all(map(str.isidentifier, name.split(".")))]
     if strange:
         raise NodeError(f"--own-modules {strange[0]}: name an installed module, such as my_recipes")
@@ -66,9 +75,17 @@ def flower_options(options: argparse.Namespace, address: str, secret: str) -> li
 
 
 def node_config(options: argparse.Namespace) -> str:
-    """Return what the node's app is told of it: its client number, its images, and modules that a study may import."""
-    own = f" own-modules='{','.join(options.own_modules)}'" if options.own_modules else ""
-    return f"partition-id={options.partition} data-path='{options.data.resolve()}'{own}"
+    """Return what the node's app is told: client number, images, modules that a study may import, privacy budget."""
+    told = [f"partition-id={options.partition}", f"data-path='{options.data.resolve()}'"]
+    if options.own_modules:
+        told.append(f"own-modules='{','.join(options.own_modules)}'")
+    if options.privacy_ledger is not None:
+        told += [
+            f"privacy-epsilon={options.privacy_epsilon!r}",
+            f"privacy-delta={options.privacy_delta!r}",
+            f"privacy-ledger='{options.privacy_ledger.resolve()}'",
+        ]
+    return " ".join(told)
 
 
 def readable(secret: bytes) -> str:
@@ -104,6 +121,13 @@ def main() -> None:
         metavar="MODULE",
         help="modules installed here that the study's dotted paths may name (default: none)",
     )
+    parser.add_argument(
+        "--privacy-epsilon",
+        type=float,
+        help="the most that training may spend of the privacy of each image, over all studies",
+    )
+    parser.add_argument("--privacy-delta", type=float, help="at which that epsilon is computed")
+    parser.add_argument("--privacy-ledger", type=Path, help="file in which what is spent is kept")
     options = parser.parse_args()
     try:
         check(options)

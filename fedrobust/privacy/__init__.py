@@ -2,6 +2,7 @@
 
 from fedrobust.privacy.accounting import Releases, epsilon_by_pld, epsilon_by_rdp, noise_for
 from fedrobust.privacy.adaptive_gaussian_dp import AdaptiveGaussianDP
+from fedrobust.privacy.budget import BudgetError, PrivacyBudget, Update
 from fedrobust.privacy.calibration import calibrated
 from fedrobust.privacy.clip import Clip
 from fedrobust.privacy.cohort import Cohort
@@ -28,13 +29,16 @@ __all__ = [
     "DPSGD",
     "POSTPROCESSORS",
     "AdaptiveGaussianDP",
+    "BudgetError",
     "Clip",
     "Cohort",
     "Counted",
     "GaussianDP",
     "Postprocessor",
+    "PrivacyBudget",
     "Promise",
     "Releases",
+    "Update",
     "at_client",
     "at_server",
     "calibrated",

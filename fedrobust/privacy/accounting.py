@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -130,6 +131,43 @@ def epsilon_by_pld(releases: Releases, delta: float, width: float = 1e-4) -> flo
     with _quiet():
         accountant = pld.PLDAccountant(value_discretization_interval=width)
         return float(accountant.compose(releases.event(), releases.count).get_epsilon(delta))
+
+
+def epsilon_together(all_releases: Iterable[Releases], delta: float) -> float:
+    """Return the smaller bound of epsilon of several mechanisms on the same data; infinite if one has no noise.
+
+    Args:
+        all_releases: Gaussian mechanisms of different noise and sampling, none without replacement; neighbouring data
+            sets differ in one record that is added or removed.
+        delta: of the promise.
+
+    Raises:
+        ConfigError: dp-accounting is not installed.
+
+    Example:
+        >>> one = Releases(1.0, 10)
+        >>> round(epsilon_together([one, one], 0.01), 2) == round(epsilon_together([one.after(20)], 0.01), 2)
+        True
+        >>> epsilon_together([], 0.01)
+        0.0
+    """
+    counts: Counter[Releases] = Counter()
+    for one in all_releases:
+        counts[one.after(1)] += one.count
+    counts = +counts
+    if not counts:
+        return 0.0
+    if any(not one.noise_multiplier for one in counts):
+        return math.inf
+    _library()
+    from dp_accounting import pld, rdp
+
+    with _quiet():
+        by_rdp, by_pld = rdp.RdpAccountant(), pld.PLDAccountant(value_discretization_interval=COARSE)
+        for one, count in counts.items():
+            by_rdp.compose(one.event(), count)
+            by_pld.compose(one.event(), count)
+        return min(float(by_rdp.get_epsilon(delta)), float(by_pld.get_epsilon(delta)))
 
 
 def spent(releases: Releases, delta: float) -> tuple[float, float | None]:

@@ -1,7 +1,7 @@
 """What a mechanism promises: differential privacy of which unit, by which noise, after how many releases."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedrobust.privacy.accounting import COARSE, Releases, epsilon_by_pld, epsilon_by_rdp, spent
@@ -37,6 +37,17 @@ class Promise:
         releases = self.releases.after(count)
         pld = epsilon_by_pld(releases, delta, COARSE)
         return epsilon_by_rdp(releases, delta) if pld is None else pld
+
+    def repeated(self, times: int, rounds: int) -> "Promise":
+        """Return the promise where `times` of the `rounds` were released twice, with the same noise in each.
+
+        Example:
+            >>> one = Promise("client", "gaussian-dp", "local", 1.0, Releases(1.0, 20), averaged=10)
+            >>> one.repeated(2, 20).releases.count
+            22
+        """
+        more = times * self.releases.count // rounds
+        return replace(self, releases=self.releases.after(self.releases.count + more))
 
     def noise_to_clip(self, parameters: int) -> float:
         """Return the expected norm of the noise in one release, in units of the largest possible mean: z sqrt(d) / n.

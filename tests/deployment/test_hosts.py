@@ -182,8 +182,9 @@ def test_a_key_that_was_removed_does_not_come_back(state, made):
 def node(folder, keys, **changes):
     (folder / "mine.npz").write_bytes(b"")
     given = {"root_certificates": keys / "ca.crt", "key": keys / "node-0", "data": folder / "mine.npz"}
+    budget = dict.fromkeys(("privacy_epsilon", "privacy_delta", "privacy_ledger"))
     return argparse.Namespace(
-        **{"superlink": "127.0.0.1:8000", "partition": 0, "own_modules": [], **given, **changes}
+        **{"superlink": "127.0.0.1:8000", "partition": 0, "own_modules": [], **budget, **given, **changes}
     )
 
 

@@ -16,10 +16,11 @@ from fedrobust.config import Experiment
 from fedrobust.deployment import certificates, initialise, renewal
 from fedrobust.deployment.dry_run import study_of
 from fedrobust.deployment.folder_file import DeploymentError
-from fedrobust.deployment.folders import Deployment, Server, Site, opened, server_folder, site_folder
+from fedrobust.deployment.folders import Deployment, Server, opened, server_folder, site_folder
 from fedrobust.deployment.inspection import inspect, inspect_server, inspect_site
 from fedrobust.deployment.keys import read_node_keys
 from fedrobust.deployment.server_study import server_study, site_files
+from fedrobust.deployment.site import Site
 from fedrobust.errors import FedrobustError
 
 

@@ -14,7 +14,7 @@ from fedrobust.config import ConfigError, Experiment, starting
 from fedrobust.data.dataset import DataError
 from fedrobust.data.file_check import Expected, check_file
 from fedrobust.data.problem import Problem
-from fedrobust.deployment.folders import Site
+from fedrobust.deployment.site import Site
 from fedrobust.flower.records import problem_config, problem_of
 from fedrobust.study import Study
 

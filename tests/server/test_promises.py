@@ -1,6 +1,7 @@
 """Promises before the first round: BatchNorm and hopeless noise are refused; the record and the rounds have epsilon."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,12 +9,19 @@ import pytest
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.models.layout import Entry, Layout
-from fedrobust.privacy import epsilon_by_pld
+from fedrobust.privacy import Releases, epsilon_by_pld
 from fedrobust.runs.promised import headline, rows_of, told
+from fedrobust.runs.record import RunRecord
 from fedrobust.study import Study
 from server.callbacks import FinishedRound, PrivacySpent
 from server.image_promises import ImagePromises
-from server.promises import check_absent, check_promises, privacy_record, promised_together
+from server.promises import (
+    check_absent,
+    check_promises,
+    privacy_record,
+    promised_together,
+    repeated_rounds,
+)
 
 UNIFORM = "mean(weighting='uniform')"
 
@@ -149,6 +157,39 @@ def test_images_of_sites_that_come_and_go_over_a_resumption_are_all_promised():
     assert both.promises[0].epsilon == before.promises[0].epsilon > now.promises[0].epsilon
     assert promised_together(before, promised({0: 300, 1: 40})).promises[0].clients[0].images == 300
     assert promised_together(None, None) is None
+
+
+def test_a_round_that_sites_trained_twice_counts_twice():
+    settings = {"training__batch_size": 20, "federation__rounds": 2, "privacy__example_noise": 4.0}
+    made = parts(images=[40, 400], **settings)
+    once, twice = privacy_record(made), privacy_record(made, repeated=1)
+    assert (once.promises[0].releases, twice.promises[0].releases) == (4, 6)
+    (one,) = twice.promises
+    assert one.epsilon == pytest.approx(epsilon_by_pld(Releases(4.0, 6, "poisson", 0.5), 1e-3), rel=1e-3)
+    assert all(
+        new.epsilon > old.epsilon for new, old in zip(one.clients, once.promises[0].clients, strict=True)
+    )
+    assert promised_together(once, twice) == twice
+    clients = parts(**central())
+    assert privacy_record(clients, repeated=2).promises[0].releases == 7
+    assert promised_together(privacy_record(clients), privacy_record(clients, 2)) == privacy_record(
+        clients, 2
+    )
+
+
+def test_rounds_are_repeated_at_sites_alone_and_before_the_last():
+    run = RunRecord(experiment={"federation": {"rounds": 5}}, resumed_after=(0, 3, 3, 5))
+    assert repeated_rounds(run) == 0
+    assert repeated_rounds(replace(run, sites=())) == 3
+
+
+def test_epsilon_by_round_goes_on_from_what_was_spent_and_counts_repeated_rounds():
+    promise = parts(**central()).study.promise
+    fresh, again = PrivacySpent(promise, 0.01, 5), PrivacySpent(promise, 0.01, 5, repeated=1)
+    third = FinishedRound(3, None, None)
+    assert again(third) == fresh(FinishedRound(4, None, None))
+    left = PrivacySpent(promise, 0.01, 5, before=99.0)
+    assert left(third) == {"epsilon": 99.0}
 
 
 def test_promises_to_clients_are_those_of_before():

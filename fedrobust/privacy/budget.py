@@ -1,0 +1,181 @@
+"""A site's privacy budget: the most that all studies may spend of its images, and a ledger of what they have spent."""
+
+import fcntl
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedrobust.atomic import atomic, cannot_write
+from fedrobust.errors import FedrobustError
+from fedrobust.privacy.accounting import Releases, epsilon_together
+
+
+class BudgetError(FedrobustError, RuntimeError):
+    """A site's privacy budget does not allow an update, or its ledger cannot be read."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one local update released.
+
+    Attributes:
+        study: name of the study.
+        digest: of the study's settings.
+        round: number of the round, as the server told it.
+        releases: of the update.
+        time: when it was reserved, UTC.
+
+    Example:
+        >>> Update("mine", "0f3a", 1, Releases(1.5, 4, "poisson", 0.25)).releases.count
+        4
+    """
+
+    study: str
+    digest: str
+    round: int
+    releases: Releases
+    time: str = ""
+
+    @classmethod
+    def read(cls, held: Mapping[str, Any]) -> "Update":
+        """Return the update that `asdict` wrote.
+
+        Raises:
+            TypeError: a field is missing or unknown.
+            ValueError: a release has no known sampling, or no number.
+        """
+        found = cls(**{**held, "releases": Releases(**held["releases"])})
+        one = found.releases
+        numbers = (one.noise_multiplier, one.count, one.rate)
+        if one.sampling not in ("all", "poisson") or not all(
+            type(n) in (int, float) and n >= 0 for n in numbers
+        ):
+            raise ValueError("no releases of a local update")
+        return found
+
+
+@dataclass(frozen=True)
+class PrivacyBudget:
+    """The most that training may spend of the privacy of a site's images, over all studies, and what it has spent.
+
+    The updates of all studies are one composition of Gaussian mechanisms on the same images: epsilon is the smaller
+    bound of Rényi divergences and privacy loss distributions (see `epsilon_together`). Neighbouring sets of images
+    differ in one image that is added or removed. An update is written to the ledger **before** it is trained: one that
+    was interrupted, or that the server asks for twice, counts each time.
+
+    Attributes:
+        epsilon: the most.
+        delta: at which epsilon is computed.
+        ledger: the file of all updates; all studies on the same images share it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     budget = PrivacyBudget(2.0, 1e-3, Path(folder) / "ledger.json")
+        ...     update = Update("mine", "0f3a", 1, Releases(4.0, 1))
+        ...     first = budget.reserve(update)
+        ...     second = budget.reserve(replace(update, round=2))
+        >>> round(first, 1), round(second, 1)
+        (0.6, 0.9)
+    """
+
+    epsilon: float
+    delta: float
+    ledger: Path = field(compare=False)
+
+    def updates(self) -> tuple[Update, ...]:
+        """Return all updates so far.
+
+        Raises:
+            BudgetError: the ledger is damaged.
+        """
+        try:
+            held = json.loads(self.ledger.read_text(encoding="utf-8"))
+            return tuple(Update.read(one) for one in held["updates"])
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise BudgetError(
+                f"{self.ledger}: the ledger of the privacy budget cannot be read ({error}): put back a copy; without "
+                "it nobody knows what the images have spent"
+            ) from error
+
+    def spent(self, *more: Releases) -> float:
+        """Return the epsilon of all updates so far, and of `more` releases.
+
+        Raises:
+            BudgetError: the ledger is damaged.
+            ConfigError: dp-accounting is not installed.
+        """
+        return epsilon_together([*(one.releases for one in self.updates()), *more], self.delta)
+
+    def check(self, releases: Releases, rounds: int) -> None:
+        """Refuse a study that the budget does not last for.
+
+        Args:
+            releases: of one round of the study.
+            rounds: that are left.
+
+        Raises:
+            BudgetError: it does not last for all of them.
+            ConfigError: dp-accounting is not installed.
+        """
+
+        def after(count: int) -> float:
+            return self.spent(releases.after(releases.count * count))
+
+        if after(rounds) <= self.epsilon:
+            return
+        low, high = 0, rounds
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if after(middle) <= self.epsilon else (low, middle)
+        raise BudgetError(
+            f"{self._given}: this site's images have spent epsilon {self.spent():.3g} in {len(self.updates())} "
+            f"updates, and {rounds} rounds of this study would bring it to {after(rounds):.3g}: {low} of them fit; "
+            "take so many, or more noise (privacy.example-noise, or noise_multiplier of the postprocessor)"
+        )
+
+    def reserve(self, update: Update) -> float:
+        """Write an update to the ledger, and return the epsilon with it.
+
+        Raises:
+            BudgetError: the budget does not allow it, or the ledger is damaged; nothing is written.
+            ConfigError: dp-accounting is not installed.
+            DiskError: the ledger cannot be written.
+        """
+        with self._locked():
+            before, spent = self.updates(), self.spent(update.releases)
+            if not spent <= self.epsilon:
+                now = (
+                    "an infinite epsilon, as it has no noise" if math.isinf(spent) else f"epsilon {spent:.3g}"
+                )
+                raise BudgetError(
+                    f"{self._given}: round {update.round} of {update.study} would bring what this site's images have "
+                    f"spent in {len(before)} updates to {now}: it is not trained"
+                )
+            with atomic(self.ledger, mode=0o600) as path:
+                held = {"updates": [asdict(one) for one in (*before, update)]}
+                path.write_text(json.dumps(held, indent=1), encoding="utf-8")
+        return spent
+
+    @property
+    def _given(self) -> str:
+        return f"privacy-epsilon = {self.epsilon:g} at privacy-delta = {self.delta:g} in site.toml"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """In the block, be the only process that reads and writes the ledger."""
+        lock = self.ledger.with_suffix(".lock")
+        try:
+            self.ledger.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = lock.open("w")
+        except OSError as error:
+            raise cannot_write(lock, error) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield

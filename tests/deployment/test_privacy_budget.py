@@ -1,0 +1,138 @@
+"""A privacy budget in ``site.toml``: how it is read, what `deploy check` says of it, and what the node is told."""
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+
+from fedrobust.deployment import starting, supernode
+from fedrobust.deployment.folder_file import DeploymentError
+from fedrobust.deployment.inspection import inspect_site
+from fedrobust.deployment.site import LEDGER, Site
+from fedrobust.privacy import PrivacyBudget, Releases, Update
+
+LINES = "privacy-epsilon = 8\nprivacy-delta = 0.01\n"
+
+
+@pytest.fixture
+def with_budget(deployment):
+    """Return a function from lines of ``site.toml`` to the site of the first hospital."""
+    folder = deployment.sites[0].folder
+
+    def read(lines):
+        path = folder / "site.toml"
+        path.write_text(path.read_text() + lines)
+        return Site.read(folder)
+
+    return read
+
+
+def test_a_site_has_no_budget_unless_it_sets_one(deployment):
+    site = deployment.sites[0]
+    assert site.budget is None
+    assert (site.folder / LEDGER).parent.is_dir()
+    assert not [each.text for each in inspect_site(site) if "budget" in each.text]
+
+
+def test_a_budget_is_read_and_written_with_its_ledger(with_budget):
+    site = with_budget(LINES)
+    assert site.budget == PrivacyBudget(8.0, 0.01, site.folder / LEDGER)
+    assert site.budget.ledger == site.folder / LEDGER
+    (site.folder / "site.toml").write_text(site.to_toml())
+    assert Site.read(site.folder) == site
+
+
+def test_studies_of_two_federations_may_share_a_ledger(with_budget, tmp_path):
+    site = with_budget(f"{LINES}privacy-ledger = '{tmp_path / 'other' / 'privacy.json'}'\n")
+    assert site.budget.ledger == tmp_path / "other" / "privacy.json"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("privacy-epsilon = 8\n", "no privacy-delta; allowed: a number above 0 and below 1"),
+        ("privacy-delta = 0.01\n", "no privacy-epsilon; allowed: a number above 0"),
+        ("privacy-ledger = 'x'\n", "no privacy-epsilon"),
+        ("privacy-epsilon = 0\nprivacy-delta = 0.01\n", "privacy-epsilon = 0; allowed: a number above 0"),
+        ("privacy-epsilon = nan\nprivacy-delta = 0.01\n", "privacy-epsilon = nan; allowed"),
+        ("privacy-epsilon = true\nprivacy-delta = 0.01\n", "privacy-epsilon = True; allowed"),
+        ("privacy-epsilon = 8\nprivacy-delta = 1\n", "privacy-delta = 1; allowed"),
+        (f"{LINES}privacy-ledger = ''\n", "privacy-ledger = ''; allowed: a text"),
+        (
+            f"{LINES}privacy-budget = 8\n",
+            "privacy-budget = 8; allowed: privacy-epsilon, privacy-delta, privacy-ledger",
+        ),
+    ],
+)
+def test_a_budget_that_is_not_whole_is_refused(with_budget, lines, message):
+    with pytest.raises(DeploymentError, match=message):
+        with_budget(lines)
+
+
+def test_the_check_says_what_is_spent_and_finds_a_damaged_ledger_and_a_large_delta(with_budget):
+    site = with_budget(LINES)
+    for study, round in (("one", 1), ("one", 2), ("two", 1)):
+        site.budget.reserve(Update(study, study, round, Releases(4.0, 1)))
+    findings = inspect_site(site)
+    assert not [each for each in findings if each.fault]
+    said = [each.text for each in findings if "budget" in each.text]
+    assert said == [
+        f"privacy budget: epsilon {site.budget.spent():.3g} of 8 at delta 0.01 is spent, in 3 updates of 2 studies "
+        f"({site.folder / LEDGER})"
+    ]
+    large = Site(**{**vars(site), "budget": PrivacyBudget(8.0, 0.5, site.budget.ledger)})
+    assert [each.text for each in inspect_site(large) if each.fault and "by chance" in each.text]
+    site.budget.ledger.write_text("")
+    assert [each.text for each in inspect_site(site) if each.fault and "put back a copy" in each.text]
+
+
+def test_the_node_is_started_with_the_budget_and_tells_its_app(with_budget, monkeypatch):
+    site, started = with_budget("privacy-epsilon = 8\nprivacy-delta = 1e-5\n"), []
+    monkeypatch.setattr(starting, "knock", lambda *_: None)
+    monkeypatch.setattr(os, "execv", lambda _, command: started.append(command))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    starting.start_node(site)
+    given = started[0][started[0].index("--partition") :]
+    assert given[-6:] == [
+        *("--privacy-epsilon", "8.0", "--privacy-delta", "1e-05"),
+        *("--privacy-ledger", str(site.folder / LEDGER)),
+    ]
+    options = argparse.Namespace(
+        partition=0,
+        data=site.images,
+        own_modules=[],
+        privacy_epsilon=8.0,
+        privacy_delta=1e-5,
+        privacy_ledger=site.budget.ledger,
+    )
+    from flwr.common.config import parse_config_args
+
+    assert parse_config_args([supernode.node_config(options)]) == {
+        "partition-id": 0,
+        "data-path": str(site.images),
+        "privacy-epsilon": 8.0,
+        "privacy-delta": 1e-5,
+        "privacy-ledger": str(site.budget.ledger),
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"privacy_delta": None},
+        {"privacy_ledger": None},
+        {"privacy_epsilon": -1.0},
+        {"privacy_delta": 2.0},
+        {"privacy_ledger": Path("it's.json")},
+    ],
+    ids=str,
+)
+def test_a_node_with_half_a_budget_does_not_start(deployment, changes):
+    site = deployment.sites[0]
+    given = {"privacy_epsilon": 8.0, "privacy_delta": 0.01, "privacy_ledger": Path("ledger.json"), **changes}
+    options = argparse.Namespace(
+        root_certificates=site.authority, key=site.key, data=site.images, own_modules=[], partition=0, **given
+    )
+    with pytest.raises(supernode.NodeError, match=r"give all three"):
+        supernode.check(options)
