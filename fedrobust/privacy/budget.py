@@ -137,7 +137,7 @@ class PrivacyBudget:
         raise BudgetError(
             f"{self._given}: this site's images have spent epsilon {self.spent():.3g} in {len(self.updates())} "
             f"updates, and {rounds} rounds of this study would bring it to {after(rounds):.3g}: {low} of them fit; "
-            "take so many, or more noise (privacy.example-noise, or noise_multiplier of the postprocessor)"
+            "take fewer rounds, or more noise (privacy.example-noise, or noise_multiplier of the postprocessor)"
         )
 
     def reserve(self, update: Update) -> float:
