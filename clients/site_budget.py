@@ -12,6 +12,9 @@ from fedrobust.errors import ConfigError
 from fedrobust.privacy import PrivacyBudget, Releases, Update
 from fedrobust.study import Study
 
+SMALLEST_CLIP = 1e-12
+"""Smallest norm to which gradients of single images are clipped: noise is drawn in its units, in float32."""
+
 
 @dataclass(frozen=True)
 class SiteBudget:
@@ -94,6 +97,11 @@ class SiteBudget:
         check_protection(study)
         private, promise = study.dp_sgd, study.promise
         if private is not None:
+            if private.clip < SMALLEST_CLIP:
+                raise ConfigError(
+                    f"privacy.example-clip = {private.clip:g}: noise of this size is rounded to 0 in float32; this "
+                    f"site, which has a privacy budget, takes {SMALLEST_CLIP:g} and more"
+                )
             return private.promise(images).releases.after(private.steps(images))
         if promise is not None and promise.noise == "local":
             return promise.releases.after(1)

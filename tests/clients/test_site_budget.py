@@ -133,8 +133,9 @@ def test_of_a_resumed_study_only_the_rounds_that_are_left_have_to_fit(hospital):
         ({"data__augment": 1}, "data.augment = 1"),
         ({"training__class_weights": "balanced"}, "training.class-weights"),
         ({"training__algorithm": "fednova"}, "sends arrays beside weights"),
+        ({"privacy__example_clip": 1e-38}, r"example-clip = 1e-38: noise of this size is rounded to 0"),
     ],
-    ids=["no noise", "noise at the server", "batchnorm", "augment", "class weights", "arrays beside"],
+    ids=["no noise", "at the server", "batchnorm", "augment", "class weights", "arrays beside", "tiny clip"],
 )
 @pytest.mark.parametrize("kind", [MessageType.QUERY, MessageType.TRAIN])
 def test_what_leaves_without_noise_is_refused(hospital, settings, message, kind):
