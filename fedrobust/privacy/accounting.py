@@ -31,6 +31,15 @@ FINE = 20.0
 """Largest epsilon for which privacy loss distributions have the library's narrow intervals."""
 
 
+LOOSE = 1000.0
+"""Largest epsilon by Rényi divergences beside which privacy loss distributions are computed: their memory and time grow
+with it, without a limit as noise gets small. An epsilon of this size promises nothing either way."""
+
+LOOSE_GOAL = 400.0
+"""Epsilon from which noise is computed by Rényi divergences alone: that by privacy loss distributions is up to half as
+large, and `LOOSE` is not to lie between."""
+
+
 @dataclass(frozen=True)
 class Releases:
     """Gaussian mechanisms in sequence on the same data.
@@ -115,7 +124,7 @@ def epsilon_by_pld(releases: Releases, delta: float, width: float = 1e-4) -> flo
 
     Args:
         releases: Gaussian mechanisms; infinite without noise, None for sampling without replacement, whose privacy
-            loss distribution is not known.
+            loss distribution is not known, and for an epsilon above `LOOSE`.
         delta: of the promise.
         width: of the intervals of privacy loss.
     """
@@ -126,6 +135,8 @@ def epsilon_by_pld(releases: Releases, delta: float, width: float = 1e-4) -> flo
     if not releases.count:
         return 0.0
     _library()
+    if epsilon_by_rdp(releases, delta) > LOOSE:
+        return None
     from dp_accounting import pld
 
     with _quiet():
@@ -163,11 +174,16 @@ def epsilon_together(all_releases: Iterable[Releases], delta: float) -> float:
     from dp_accounting import pld, rdp
 
     with _quiet():
-        by_rdp, by_pld = rdp.RdpAccountant(), pld.PLDAccountant(value_discretization_interval=COARSE)
+        by_rdp = rdp.RdpAccountant()
         for one, count in counts.items():
             by_rdp.compose(one.event(), count)
+        found = float(by_rdp.get_epsilon(delta))
+        if found > LOOSE:
+            return found
+        by_pld = pld.PLDAccountant(value_discretization_interval=COARSE)
+        for one, count in counts.items():
             by_pld.compose(one.event(), count)
-        return min(float(by_rdp.get_epsilon(delta)), float(by_pld.get_epsilon(delta)))
+        return min(found, float(by_pld.get_epsilon(delta)))
 
 
 def spent(releases: Releases, delta: float) -> tuple[float, float | None]:
@@ -196,10 +212,13 @@ def noise_for(epsilon: float, delta: float, releases: Releases) -> float:
     # Imported here, so that a study without privacy does not wait for it.
     from scipy.optimize import brentq
 
+    orders = None if epsilon > LOOSE_GOAL else WHOLE
+
     def excess(log_noise: float, by_pld: bool) -> float:
         tried = replace(releases, noise_multiplier=math.exp(log_noise))
-        spent = epsilon_by_pld(tried, delta, COARSE) if by_pld else epsilon_by_rdp(tried, delta, WHOLE)
-        assert spent is not None
+        spent = epsilon_by_pld(tried, delta, COARSE) if by_pld else None
+        if spent is None:
+            spent = epsilon_by_rdp(tried, delta, orders)
         return math.log(max(spent, 1e-300) / epsilon)
 
     high = 0.0
@@ -207,6 +226,8 @@ def noise_for(epsilon: float, delta: float, releases: Releases) -> float:
         high += 0.7
     while excess(high - 0.7, False) <= 0:
         high -= 0.7
+    if epsilon > LOOSE_GOAL:
+        return math.exp(brentq(excess, high - 0.7, high, (False,), xtol=CLOSE / 2) + CLOSE / 2)
     # The bound by Rényi divergences is fast, and its noise is some per cent too large: the tight one is below.
     log_noise = brentq(excess, high - 1.4, high, (True,), xtol=CLOSE / 2)
     while excess(log_noise, True) > 0:

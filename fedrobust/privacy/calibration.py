@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from fedrobust.memoize import memoize
-from fedrobust.privacy.accounting import COARSE, Releases, epsilon_by_pld, epsilon_by_rdp, spent
+from fedrobust.privacy.accounting import COARSE, LOOSE_GOAL, Releases, epsilon_by_pld, epsilon_by_rdp, spent
 
 CLOSE = 1e-6
 """How far the epsilon of the noise may be below the wanted one."""
@@ -39,10 +39,12 @@ def calibrated(epsilon: float, delta: float, releases: Releases) -> float:
         return replace(releases, noise_multiplier=math.exp(log_noise))
 
     def rough(log_noise: float) -> float:
-        pld = epsilon_by_pld(at(log_noise), delta, COARSE)
+        pld = None if epsilon > LOOSE_GOAL else epsilon_by_pld(at(log_noise), delta, COARSE)
         return math.log(max(epsilon_by_rdp(at(log_noise), delta) if pld is None else pld, 1e-300) / epsilon)
 
     def excess(log_noise: float) -> float:
+        if epsilon > LOOSE_GOAL:
+            return epsilon_by_rdp(at(log_noise), delta) - epsilon
         rdp, pld = spent(at(log_noise), delta)
         return (rdp if pld is None else min(rdp, pld)) - epsilon
 

@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from fedrobust.privacy import Promise, Releases, epsilon_by_pld, epsilon_by_rdp, noise_for
-from fedrobust.privacy.accounting import COARSE
+from fedrobust.privacy import Promise, Releases, calibrated, epsilon_by_pld, epsilon_by_rdp, noise_for
+from fedrobust.privacy.accounting import COARSE, epsilon_together, spent
 
 dp_accounting = pytest.importorskip("dp_accounting")
 DELTA = 1e-3
@@ -92,3 +92,23 @@ def test_the_noise_beside_the_clip_is_what_is_drawn(place):
     sums = draw.normal(0, z, (n, d)).mean(0) if place == "local" else draw.normal(0, z, d) / n
     assert one.noise_to_clip(d) == pytest.approx(np.linalg.norm(sums), rel=0.03)
     assert one.hopeless(d) == pytest.approx(one.noise_to_clip(d) / 3)
+
+
+@pytest.mark.parametrize("noise", [0.01, 1e-4])
+def test_noise_of_which_next_to_nothing_is_left_is_accounted_in_little_memory(noise):
+    # Grids of privacy loss would have 1e8 places and more.
+    releases = Releases(noise, 20, "poisson", 0.1)
+    rdp, pld = spent(releases, 1e-3)
+    assert pld is None
+    assert rdp == epsilon_by_rdp(releases, 1e-3) == epsilon_together([releases], 1e-3)
+    assert rdp > 1e5
+
+
+@pytest.mark.parametrize("epsilon", [500.0, 1e5])
+def test_the_noise_for_a_loose_epsilon_is_that_of_renyi_divergences(epsilon):
+    for sampling, rate in (("all", 1.0), ("poisson", 0.1)):
+        noise = noise_for(epsilon, 1e-3, Releases(1.0, 20, sampling, rate))
+        found = epsilon_by_rdp(Releases(noise, 20, sampling, rate), 1e-3)
+        assert 0.99 * epsilon < found <= epsilon
+    found = epsilon_by_rdp(Releases(calibrated(epsilon, 1e-3, Releases(1.0, 20)), 20), 1e-3)
+    assert epsilon - 1e-5 <= found <= epsilon

@@ -40,7 +40,8 @@ class PromiseRecord:
     epsilon: float | None = entry("of the whole study, the smaller of both bounds; null: none", default=None)
     epsilon_rdp: float | None = entry("by Rényi divergences; null: none", default=None)
     epsilon_pld: float | None = entry(
-        "by privacy loss distributions; null: none, or not known for this sampling", default=None
+        "by privacy loss distributions; null: none, not known for this sampling, or beside an RDP above 1,000",
+        default=None,
     )
     noise_to_clip: float | None = entry(
         "norm of the noise in a release, in units of the largest possible mean", default=None
