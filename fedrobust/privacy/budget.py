@@ -76,9 +76,8 @@ class PrivacyBudget:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     budget = PrivacyBudget(2.0, 1e-3, Path(folder) / "ledger.json")
-        ...     update = Update("mine", "0f3a", 1, Releases(4.0, 1))
-        ...     first = budget.reserve(update)
-        ...     second = budget.reserve(replace(update, round=2))
+        ...     first = budget.reserve(Update("mine", "0f3a", 1, Releases(4.0, 1)))
+        ...     second = budget.reserve(Update("mine", "0f3a", 2, Releases(4.0, 1)))
         >>> round(first, 1), round(second, 1)
         (0.6, 0.9)
     """

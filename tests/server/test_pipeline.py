@@ -22,6 +22,7 @@ from small_study import (
 import server.beginning
 import server.model_parts
 import server.pipeline
+import server.resumption
 from fedrobust.audit.predictions import predictions_record
 from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.keys import SITES
@@ -312,7 +313,8 @@ def test_a_study_resumed_at_nodes_promises_to_the_images_of_all_that_took_part(b
     def promised(client, epsilon):
         clients = (PromisedClientRecord(client=client, epsilon=epsilon),)
         promise = PromiseRecord(unit="image", mechanism="dp-sgd", epsilon=epsilon, clients=clients)
-        monkeypatch.setattr(server.beginning, "privacy_record", lambda _: PrivacyRecord(promises=(promise,)))
+        for module in (server.beginning, server.resumption):
+            monkeypatch.setattr(module, "privacy_record", lambda *_: PrivacyRecord(promises=(promise,)))
 
     promised(0, 2.0)
     first, _ = begun()
@@ -327,6 +329,7 @@ def test_a_study_resumed_at_nodes_promises_to_the_images_of_all_that_took_part(b
     assert (one.epsilon, [client.client for client in one.clients]) == (3.0, [0, 1])
     said = [remark for remark in again.record.remarks if remark.startswith("epsilon")]
     assert said == [told_of(again.record.privacy)[0]]
+    assert [remark for remark in again.record.remarks if "round 2 may have been trained" in remark]
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -444,7 +447,7 @@ def test_the_rounds_that_are_left_are_run_and_their_end_returned():
     done.prepare = noting(seen, "prepare")
     state = state_after(2)
     found = done.federate("folder", state)
-    assert seen == [("prepare",), ("rounds", "folder"), ("run", state, done.recorder, "folder")]
+    assert seen == [("prepare",), ("rounds", "folder", 0, 0.0), ("run", state, done.recorder, "folder")]
     assert (found.round, done.record.model.digest) == (4, weights(104).digest())
 
 
