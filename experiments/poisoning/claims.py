@@ -134,6 +134,16 @@ def saves(name: str, attack: str, rule: str) -> Claim:
     )
 
 
+def needs_poison(name: str, settings: str, rule: str) -> Claim:
+    """Return the claim that a learnt trigger succeeds more often with poisoned updates than with honest ones."""
+    return Claim(
+        name,
+        "succeeds more often than its trigger without a backdoor (`share=0`)",
+        Cell(f"{name}({settings})", rule),
+        Cell(f"{name}({settings}, share=0)", rule),
+    )
+
+
 REPLACED = f"{PIXEL} + model-replacement"
 
 CLAIMS = (
@@ -156,7 +166,9 @@ CLAIMS = (
     stronger(
         "a3fl", "a3fl(target=0)", "mean", "outlives the plain backdoor, 6 rounds after the attack", last=6
     ),
+    needs_poison("a3fl", "target=0", "multi-krum"),
     stronger("iba", "iba(target=0, epsilon=0.1)", "multi-krum", "succeeds more often past multi-Krum"),
+    needs_poison("iba", "target=0, epsilon=0.1", "multi-krum"),
     stronger(
         "critical-layers",
         f"{PIXEL} + critical-layers(epochs=5)",

@@ -61,7 +61,7 @@ def attack_acts(
     shard: Callable[[int], Split],
     context: Callable[[int], AttackContext],
 ) -> Iterator[str]:
-    """An attack changes the images, the labels, the update or the claims of a malicious client.
+    """An attack changes the images, the labels, the update or the claims of a malicious client, unless it is a control.
 
     Args:
         attack: the study's, which fits its images.
@@ -70,7 +70,9 @@ def attack_acts(
         shard: returns a client's images.
         context: returns what a malicious client knows before the first round.
     """
-    if not malicious or attack.colludes or any(hasattr(part, "training") for part in attack.parts):
+    if not malicious or attack.colludes or attack.is_control:
+        return
+    if any(hasattr(part, "training") for part in attack.parts):
         return
     try:
         if _sends_otherwise(attack) or _trains_on_others(attack, malicious, shard, context):

@@ -78,6 +78,11 @@ class Attack:
         return any(getattr(part, "adapts", False) for part in self.parts)
 
     @property
+    def is_control(self) -> bool:
+        """Whether it poisons nothing on purpose, as the control of another attack."""
+        return any(getattr(part, "is_control", False) for part in self.parts)
+
+    @property
     def poisons_statistics(self) -> bool:
         """Whether malicious clients send other BatchNorm statistics than they measured."""
         return bool(self._on_statistics)

@@ -156,9 +156,11 @@ class SuccessCriterion:
         target_labels: (n,) the class that the attacker wants for each.
         rows: (n,) positions of the clean images in their split, whose predictions are then not computed again; None
             where they are not known.
+        control: what the success rate is to be compared with, where the attack has a trigger.
     """
 
     images: np.ndarray
     clean: np.ndarray | None
     target_labels: np.ndarray
     rows: np.ndarray | None = None
+    control: str = "the same images without the trigger"

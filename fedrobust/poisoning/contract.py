@@ -58,6 +58,9 @@ Class attributes that decide whether it can be combined with others (``"pixel-ba
 ``adapts = True``
     its success criterion depends on what a malicious client remembers, such as a trigger that it learns.
 
+``is_control = True``
+    it poisons nothing on purpose, as the control of another attack; an attack that changes nothing is refused otherwise.
+
 ``keeps = ("weights", "update")``
     a malicious client keeps the global weights that it was sent, or the update that it sent, also in rounds in which it
     is honest; see `fedrobust.poisoning.memory`, which says where.

@@ -277,7 +277,7 @@ class Evaluator:
             rate=successes / n,
             interval=wilson(successes, n),
             without_trigger=None if plain is None else hits(unchanged(plain)) / n,
-            control=NO_CONTROL if plain is None else "the same images without the trigger",
+            control=NO_CONTROL if plain is None else criterion.control,
         )
 
     def examples(self, weights: Weights) -> Examples:

@@ -1,5 +1,6 @@
 """Attacks that remember: the same bits with any number of workers, on both engines, and after a resume."""
 
+import numpy as np
 import pytest
 
 import fedrobust
@@ -112,3 +113,22 @@ def test_malicious_clients_are_asked_alone_in_every_round_where_heads_are_traine
         folder = tmp_path / str(number)
         assert len(stopped(experiment, folder, in_round=4).clients) == 2
         assert fedrobust.resume(folder).result["rounds"][-1]["clients"]["failed"] == 0
+
+
+@pytest.mark.parametrize("name", ["a3fl", "iba"])
+def test_the_control_of_a_learnt_trigger_sends_honest_updates(name, tmp_path):
+    one = {"federation__rounds": 1, "poisoning__first_round": 1, "evaluation__every": 1}
+    honest = simulate(study(tmp_path, "none", **one, poisoning__malicious=0))
+    control = simulate(study(tmp_path, f"{name}(passes=2, share=0)", **one))
+    poisoned = simulate(study(tmp_path, f"{name}(passes=2)", **one))
+
+    def distance(run):
+        pairs = zip(run.model().get_weights(), honest.model().get_weights(), strict=True)
+        return max(float(np.abs(own - theirs).max()) for own, theirs in pairs)
+
+    # The sum of the global weights and the update is rounded.
+    assert distance(control) < 1e-6 < 1e-4 < distance(poisoned)
+    told = control.record.rounds[-1].attack_success
+    assert told.control == "the same images without the trigger"
+    assert 0 <= told.rate <= 1
+    assert poisoned.record.rounds[-1].attack_success.control.endswith("the same attack with share=0")

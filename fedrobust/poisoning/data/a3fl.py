@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.bounds import Count, NonNegative, PixelEpsilon, PositiveShare, Whole
+from fedrobust.bounds import Count, NonNegative, PixelEpsilon, Share, Whole
 from fedrobust.data.dataset import Split
 from fedrobust.epsilon import epsilon_value
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING, Problem
-from fedrobust.poisoning.data.backdoor import Backdoor
+from fedrobust.poisoning.data.learnt_backdoor import LearntBackdoor
 from fedrobust.poisoning.data.visibility import unit
 from fedrobust.vectors import length
 
@@ -21,7 +21,7 @@ BATCH = 64
 
 @POISONING.register("a3fl")
 @dataclass(frozen=True, kw_only=True)
-class A3FL(Backdoor):
+class A3FL(LearntBackdoor):
     """Learn the trigger that survives being unlearnt (Zhang et al., NeurIPS 2023, Algorithm 1).
 
     Before its local training a malicious client improves its trigger t, a square, by signed gradient steps that
@@ -32,8 +32,8 @@ class A3FL(Backdoor):
     In the official code one client improves the trigger, and all train on it. Here others than the first train on
     triggers that are not measured: with several malicious clients the attack may be weaker, which was not measured.
 
-    What is learnt against a model may fool it though nobody poisoned it. A success rate needs that control:
-    the same trigger on a model of the same rounds without poisoned updates.
+    Such a trigger may fool a model that nobody poisoned, too. The control is ``"a3fl(share=0)"``: the trigger is learnt,
+    and the updates are honest.
 
     The paper's cosine is one of models; the official code takes the gradients of convolutions, and makes its first pass
     without w'. Defaults are smaller than the official 200 passes with 5 epochs of unlearning before each, because
@@ -41,7 +41,7 @@ class A3FL(Backdoor):
 
     Attributes:
         target: the target class.
-        share: share of a malicious client's images of other classes that get the trigger.
+        share: share of a malicious client's images of other classes that get the trigger; 0: the control.
         size: side of the square in stored pixels; 0: 5 of 28.
         passes: over the client's images, in steps of 64 images, to improve the trigger in a round.
         renew: passes after which w' is made anew.
@@ -50,15 +50,13 @@ class A3FL(Backdoor):
         step: of the trigger, a number or a fraction of 255.
     """
 
-    share: PositiveShare = 0.25
+    share: Share = 0.25
     size: Whole = 0
     passes: Count = 10
     renew: Count = 5
     unlearning: Count = 1
     weight: NonNegative = 0.01
     step: PixelEpsilon = "2/255"
-
-    adapts = True
 
     def prepare(self, context: AttackContext) -> Mapping[str, np.ndarray]:
         """Return the improved trigger, (size, size, channels) float32 in [0, 1]."""

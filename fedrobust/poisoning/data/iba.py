@@ -13,7 +13,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.poisoning.context import AttackContext
 from fedrobust.poisoning.contract import POISONING, Problem, require_class
 from fedrobust.poisoning.data.a3fl import batches
-from fedrobust.poisoning.data.backdoor import Backdoor
+from fedrobust.poisoning.data.learnt_backdoor import LearntBackdoor
 
 if TYPE_CHECKING:
     from fedrobust.training.trigger_generator import TriggerGenerator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @POISONING.register("iba")
 @dataclass(frozen=True, kw_only=True)
-class IBA(Backdoor):
+class IBA(LearntBackdoor):
     """Train a generator of faint triggers against the global model (Nguyen et al., NeurIPS 2023, section 4).
 
     A trigger is epsilon times the noise that a small convolutional network draws for the image, so that nobody sees it
@@ -33,14 +33,14 @@ class IBA(Backdoor):
     several malicious clients the attack may be weaker, which was not measured. The paper plants the backdoor in seldom
     changed weights and bounds the update: ``"iba + neurotoxin + norm-bound(norm=2.0)"``.
 
-    What is learnt against a model may fool it though nobody poisoned it. A success rate needs that control:
-    the same network on a model of the same rounds without poisoned updates.
+    Such a trigger fools models that nobody poisoned, too. The control is ``"iba(share=0)"``: the networks are trained,
+    and the updates are honest.
 
     The paper's network is a U-Net, or an autoencoder for grey images; here it has three convolutions.
 
     Attributes:
         target: the target class.
-        share: share of a malicious client's images of other classes that get the trigger.
+        share: share of a malicious client's images of other classes that get the trigger; 0: the control.
         epsilon: largest change of a pixel, a number or a fraction of 255.
         passes: most passes over the client's images of other classes in a round.
         enough: share of these images at which a round's training of the network ends.
@@ -51,8 +51,6 @@ class IBA(Backdoor):
     passes: Count = 20
     enough: PositiveShare = 0.7
     rate: Positive = 0.01
-
-    adapts = True
 
     def __post_init__(self) -> None:
         if epsilon_value(self.epsilon) <= 0.5 / 255:
