@@ -25,18 +25,26 @@ class AttackObjective:
     the log-odds of a class for one that belongs to it and one that does not, averaged over classes. It is a smooth form
     of 1 - AUC, which a threshold of the answers cannot lower.
 
+    Where the study measures BatchNorm statistics anew for each global model, the attackers do so on their own images: they
+    do not have the server's, and a model's weights with another one's statistics say little about it.
+
     Attributes:
         logits: ``logits(weights, images)``: (n, classes).
         images: of the attackers, with their labels.
         criterion: the success criterion on these images; None for an untargeted attack.
+        measured: ``measured(weights, images)`` returns weights with BatchNorm statistics of the images; None: models are
+            judged with the statistics that they have.
     """
 
     logits: Callable[[Weights, np.ndarray], np.ndarray]
     images: Split
     criterion: SuccessCriterion | None
+    measured: Callable[[Weights, np.ndarray], Weights] | None = None
 
     def __call__(self, weights: Weights) -> float:
         """Return the number for a model, minus infinity if it has answers that are not finite."""
+        if self.measured is not None:
+            weights = self.measured(weights, self.images.images)
         clean = self.logits(weights, self.images.images).astype(np.float64)
         if self.criterion is None:
             value = pair_loss(clean, self.images.labels)
@@ -47,7 +55,12 @@ class AttackObjective:
 
 
 def objective_of(
-    attack: Attack, evaluator: Evaluator, own: Sequence[Split], classes: int, seed: int
+    attack: Attack,
+    evaluator: Evaluator,
+    own: Sequence[Split],
+    classes: int,
+    seed: int,
+    measured: Callable[[Weights, np.ndarray], Weights] | None = None,
 ) -> AttackObjective | None:
     """Return the objective of colluding clients; None if there is none to measure.
 
@@ -59,6 +72,7 @@ def objective_of(
         own: the malicious clients' images.
         classes: of the data set.
         seed: the study's; it draws the images if there are more than `MOST_IMAGES`.
+        measured: measures a model's BatchNorm statistics on images, if the study measures the global model's anew.
     """
     if attack.adapts or evaluator.dataset.multilabel or not own:
         return None
@@ -67,7 +81,7 @@ def objective_of(
     count = min(len(together), MOST_IMAGES)
     images = together.of_rows(np.sort(draw.choice(len(together), count, replace=False)))
     criterion = attack.criterion(images, AttackContext(classes=classes, seed=seed))
-    return AttackObjective(evaluator.clean_logits, images, criterion)
+    return AttackObjective(evaluator.clean_logits, images, criterion, measured)
 
 
 def likelihood(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -100,6 +100,11 @@ class ModelParts:
             f", BatchNorm statistics {words[self.batchnorm_policy]}" if self.batchnorm_policy in words else ""
         )
 
+    @property
+    def measures_statistics(self) -> bool:
+        """Whether BatchNorm statistics are measured anew for each global model, by the server or by clients."""
+        return self.batchnorm_policy in ("recalibrate", "moments")
+
     @part
     def recalibrate(self) -> Callable[[Weights], Weights] | None:
         """The recalibration on validation images; None if the clients' statistics are averaged."""
@@ -110,7 +115,7 @@ class ModelParts:
 
     def recalibrated_locally(self, client: int, weights: Weights) -> Weights:
         """Return a client's own model, with BatchNorm statistics of its images if the study measures them."""
-        if self.batchnorm_policy not in ("recalibrate", "moments"):
+        if not self.measures_statistics:
             return weights
         sample = calibration_sample(self.study.shard(client), self.study.seed)
         return recalibration_of(self.classifier)(weights, sample.images)

@@ -8,6 +8,7 @@ from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import part
 from fedrobust.randomness import noise_seed
+from fedrobust.models.recalibration import recalibration_of
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
@@ -82,7 +83,8 @@ class ServerParts(BaselineParts):
         if not isinstance(self.grid, SimulatedGrid):
             return None
         own = [study.shard(client) for client in study.schedule.malicious]
-        return objective_of(study.attack, self.undefended, own, study.problem.classes, study.seed)
+        measured = recalibration_of(self.classifier) if self.measures_statistics else None
+        return objective_of(study.attack, self.undefended, own, study.problem.classes, study.seed, measured)
 
     @part
     def registry(self) -> ClientRegistry:

@@ -56,3 +56,17 @@ def test_a_backdoor_is_to_work_and_to_leave_other_images_alone():
 def test_answers_that_are_not_finite_are_worth_nothing():
     assert AttackObjective(logits, IMAGES, None)(model(np.nan)) == -np.inf
     assert AttackObjective(logits, IMAGES, None)(model(np.inf)) == -np.inf
+
+
+def test_models_are_judged_with_statistics_of_the_attackers_own_images():
+    asked = []
+
+    def measured(weights, images):
+        asked.append(images)
+        return model(2, 1)
+
+    for criterion in (None, SuccessCriterion(IMAGES.images[:1] + 100, IMAGES.images[:1], np.array([0]))):
+        wanted = AttackObjective(logits, IMAGES, criterion)
+        assert AttackObjective(logits, IMAGES, criterion, measured)(model(-5)) == wanted(model(2, 1))
+    assert all(images is IMAGES.images for images in asked)
+    assert len(asked) == 2

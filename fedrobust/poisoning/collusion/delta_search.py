@@ -74,9 +74,10 @@ class DeltaSearch:
     than sending the honest mean, that is sent. The search is greedy: a rule that excludes clients after some rounds may
     exclude these.
 
-    Trials are judged by the trained weights that the server would have, with the BatchNorm statistics of before the
-    round: by the loss on at most 256 of the attackers' own images, for a backdoor by the log-probabilities of the
-    target class with the trigger and of the true class without it. With ``judge="distance"``, and where there are no
+    Trials are judged by the trained weights that the server would have, with BatchNorm statistics of the attackers' own
+    images where the study measures them anew in each round, else those of before the round: by the loss on at most 256
+    of these images, for a backdoor by the log-probabilities of the target class with the trigger and of the true class
+    without it. With ``judge="distance"``, and where there are no
     such images (`CollusionContext.value`), they are judged by how far the global weights move towards the goal.
 
     Behind another attack, the goal is what that one makes of the members' updates, on average:
