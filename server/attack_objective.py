@@ -25,15 +25,15 @@ class AttackObjective:
     the log-odds of a class for one that belongs to it and one that does not, averaged over classes. It is a smooth form
     of 1 - AUC, which a threshold of the answers cannot lower.
 
-    Where the study measures BatchNorm statistics anew for each global model, the attackers do so on their own images: they
-    do not have the server's, and a model's weights with another one's statistics say little about it.
+    Where the study measures BatchNorm statistics anew for each global model, the attackers do so on their own images:
+    they do not have the server's, and a model's weights with another one's statistics say little about it.
 
     Attributes:
         logits: ``logits(weights, images)``: (n, classes).
         images: of the attackers, with their labels.
         criterion: the success criterion on these images; None for an untargeted attack.
-        measured: ``measured(weights, images)`` returns weights with BatchNorm statistics of the images; None: models are
-            judged with the statistics that they have.
+        measured: ``measured(weights, images)`` returns weights with BatchNorm statistics of the images; None: models
+            are judged with the statistics that they have.
     """
 
     logits: Callable[[Weights, np.ndarray], np.ndarray]

@@ -7,8 +7,8 @@ from fedrobust.algorithms.contract import sends_of
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.memoize import part
-from fedrobust.randomness import noise_seed
 from fedrobust.models.recalibration import recalibration_of
+from fedrobust.randomness import noise_seed
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord

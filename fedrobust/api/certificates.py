@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from fedrobust.evasion.models.predictor import Predict
     from fedrobust.models.interfaces import Texts
 
-MOST_SAMPLES = 1_000_000
-
 
 def certify_model(
     model: "str | Path | keras.Model | Predict",
@@ -84,12 +82,13 @@ def certify_model(
         0.68
     """
     radii = sorted(radii)
-    _check(sigma, samples, selection, alpha, radii)
+    if radii and radii[0] < 0:
+        raise ConfigError(f"radii = {radii}: choose numbers from 0")
+    smoothing = Smoothing(sigma, selection, samples, alpha)
     interfaces = interfaces_of(input, labels, head)
     start_tensorflow(cores())
     from fedrobust.audit.certified import certified
 
-    smoothing = Smoothing(sigma, selection, samples, alpha)
     usual = [sigma * times for times in (0, 0.25, 0.5, 1, 1.5, 2, 2.5, 3)]
     radii = radii or [radius for radius in usual if radius <= smoothing.largest_radius]
     dataset = data_of(model, data, data_root)
@@ -107,15 +106,3 @@ def certify_model(
             map=workers_map(pool),
             report=progress_teller(),
         )
-
-
-def _check(sigma: float, samples: int, selection: int, alpha: float, radii: list[float]) -> None:
-    if not 0 < sigma <= 10:
-        raise ConfigError(f"sigma = {sigma}: choose a number above 0, up to 10 (pixels are in [0, 1])")
-    for key, count in (("samples", samples), ("selection", selection)):
-        if not 1 <= count <= MOST_SAMPLES:
-            raise ConfigError(f"{key} = {count}: choose a whole number from 1 to {MOST_SAMPLES}")
-    if not 0 < alpha < 0.5:
-        raise ConfigError(f"alpha = {alpha}: choose a number above 0, below 0.5")
-    if radii and radii[0] < 0:
-        raise ConfigError(f"radii = {radii}: choose numbers from 0")

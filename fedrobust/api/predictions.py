@@ -4,6 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from fedrobust.config import ConfigError
+from fedrobust.evaluation.smoothing import Smoothing
+
 if TYPE_CHECKING:
     from fedrobust.prediction import Predictions
 
@@ -14,6 +19,10 @@ def predict(
     fit: str = "pad",
     window: tuple[float, float] | None = None,
     split: str = "test",
+    sigma: float = 0.0,
+    samples: int = 1000,
+    alpha: float = 0.001,
+    seed: int | None = None,
 ) -> "Predictions":
     """Classify single images with a run's model.
 
@@ -27,14 +36,21 @@ def predict(
         fit: "pad": the whole image, centred on black; "crop": its largest centred square.
         window: values of black and white, of pixels deeper than 8 bits.
         split: of ``.npz`` files: "train", "validation" or "test".
+        sigma: standard deviation of Gaussian noise, pixels in [0, 1]: the answers are the smoothed model's, each with
+            a certified radius, or it abstains (see `certify_model`); 0: the model itself.
+        samples: noisy copies of an image that estimate the probability of its class; another 100 select the class.
+        alpha: probability that a certificate is wrong, an image.
+        seed: of the noise; None: the system's random numbers, which nobody can know when an image is made.
 
     Returns:
-        A sequence of `Prediction`: ``image``, ``name``, ``label``, ``probability``, ``probabilities``, ``changes``;
-        as a table: ``.table``. Probabilities are the softmax of the logits and not calibrated.
+        A sequence of `Prediction`: ``image``, ``name``, ``label``, ``probability``, ``probabilities``, ``changes``,
+        ``radius``; as a table: ``.table``. Probabilities are the softmax of the logits and not calibrated, or shares of
+        the noisy copies.
 
     Raises:
         ModelFileError, LiteRTFileError, RunFolderError: the model cannot be used.
-        DataError: an image cannot be read, or a setting is wrong.
+        DataError: an image cannot be read, a setting is wrong, or a multi-label model is to be smoothed.
+        ConfigError: sigma, samples or alpha is outside of its range.
 
     Example:
         >>> fedrobust.predict("runs/breast", "scan.png")[0].name  # doctest: +SKIP
@@ -43,7 +59,16 @@ def predict(
     # Pillow and what decodes images are not needed by other commands.
     from fedrobust.prediction import predict as classified
 
-    return classified(model, _flat(images), fit=fit, window=window, split=split)
+    smoothing = draw = None
+    if not sigma and (samples, alpha) != (1000, 0.001):
+        raise ConfigError(
+            f"samples = {samples}, alpha = {alpha}: they are of the smoothed model; set sigma, too"
+        )
+    if sigma:
+        smoothing, draw = Smoothing(sigma, samples=samples, alpha=alpha), np.random.default_rng(seed)
+    return classified(
+        model, _flat(images), fit=fit, window=window, split=split, smoothing=smoothing, draw=draw
+    )
 
 
 def _flat(images: Iterable[Any]) -> Iterable[Any]:

@@ -11,6 +11,7 @@ import typer
 from fedrobust import runtime
 from fedrobust.cli.app import Command, app, examples
 from fedrobust.cli.options import (
+    Alpha,
     Count,
     Data,
     DataRoot,
@@ -18,6 +19,7 @@ from fedrobust.cli.options import (
     Input,
     Labels,
     Model,
+    Samples,
     Seed,
     Settings,
     SplitName,
@@ -38,10 +40,8 @@ def certify(
     model: Model,
     data: Data = "",
     sigma: Annotated[float, typer.Option(help="Standard deviation of the noise, pixels in 0..1.")] = 0.25,
-    samples: Annotated[
-        int, typer.Option(help="Noisy copies of each image; more certify larger radii.")
-    ] = 1000,
-    alpha: Annotated[float, typer.Option(help="Probability that a certificate is wrong.")] = 0.001,
+    samples: Samples = 1000,
+    alpha: Alpha = 0.001,
     radii: Annotated[
         list[float] | None, typer.Option("--radius", help="l2 radius in units of 0..1; repeatable.")
     ] = None,
@@ -151,7 +151,7 @@ def certify_training(
     samples: Annotated[
         int, typer.Option(help="Noisy copies of the model; more certify larger radii.")
     ] = 1000,
-    alpha: Annotated[float, typer.Option(help="Probability that a certificate is wrong.")] = 0.001,
+    alpha: Alpha = 0.001,
     radii: Annotated[
         list[float] | None,
         typer.Option("--radius", help="Magnitude of a backdoor, in features and label; repeatable."),

@@ -37,6 +37,8 @@ Bits = Annotated[int, typer.Option(help="8: adversarial images with 8-bit grey l
 Tied = Annotated[bool, typer.Option("--tied", help="Perturb all colour channels alike.")]
 SplitName = Annotated[str, typer.Option("--split", help="train, validation or test.")]
 Count = Annotated[int, typer.Option("--images", min=0, help="Number of images, stratified by class; 0: all.")]
+Samples = Annotated[int, typer.Option(help="Noisy copies of each image; more certify larger radii.")]
+Alpha = Annotated[float, typer.Option(help="Probability that a certificate is wrong.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 Out = Annotated[
     str, typer.Option(help="Folder of results; finished parts of the same request are not run again.")

@@ -12,7 +12,7 @@ import typer
 from fedrobust import runtime
 from fedrobust.cli.app import Command, app, examples
 from fedrobust.cli.new_file import check_new_file, write_new_file
-from fedrobust.cli.options import SplitName
+from fedrobust.cli.options import Alpha, Samples, SplitName
 from fedrobust.cli.output import JsonResult, write_json
 from fedrobust.cli.own_data import numbers
 from fedrobust.complaints import complaints
@@ -22,7 +22,7 @@ from fedrobust.complaints import complaints
     cls=Command,
     epilog=examples(
         "fedrobust predict runs/breast scan.png",
-        "fedrobust predict runs/breast/student.int8.tflite scans/ --csv out.csv",
+        "fedrobust predict runs/breast/student.int8.tflite scans/ --sigma 0.12 --csv out.csv",
     ),
 )
 def predict(
@@ -39,6 +39,12 @@ def predict(
         str, typer.Option(help="Black and white of pixels deeper than 8 bits: -1000:400.")
     ] = "",
     split: SplitName = "test",
+    sigma: Annotated[
+        float,
+        typer.Option(help="Noise of the smoothed model, with certified radii, pixels in 0..1; 0: none."),
+    ] = 0.0,
+    samples: Samples = 1000,
+    alpha: Alpha = 0.001,
     csv: Annotated[Path | None, typer.Option(help="Also write the table into this file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     json: JsonResult = False,
@@ -46,7 +52,8 @@ def predict(
     """Classify single images with a run's model: class and probability of each.
 
     Images are prepared as fedrobust data import does; what was done to each is said. Probabilities are the softmax of
-    the model's outputs and not calibrated. No medical device.
+    the model's outputs and not calibrated. With --sigma the answers are the smoothed model's: the most frequent class
+    under noise with the l2 radius in which no perturbation changes it, or none ("abstains"). No medical device.
     """
     from fedrobust import api
     from fedrobust.terminal.predictions import table
@@ -63,11 +70,21 @@ def predict(
             fit=fit,
             window=(shown[0], shown[1]) if shown else None,
             split=split,
+            sigma=sigma,
+            samples=samples,
+            alpha=alpha,
         )
     if csv is not None:
         write_new_file(csv, found.table.to_csv(index=False))
     if json:
-        write_json({"model": found.model, "calibrated": False, "predictions": [asdict(one) for one in found]})
+        write_json(
+            {
+                "model": found.model,
+                "calibrated": False,
+                **({} if found.smoothing is None else {"smoothing": asdict(found.smoothing)}),
+                "predictions": [asdict(one) for one in found],
+            }
+        )
         return
     standard_output().print(table(found))
     if csv is not None:

@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import beta
 
+from fedrobust.errors import ConfigError
+
+MOST_SAMPLES = 1_000_000
+
 ABSTAINS = -1
 """The class of an image on which the smoothed classifier abstains."""
 
@@ -23,11 +27,13 @@ class Certificate:
         label: its class, `ABSTAINS` if none is certain.
         radius: l2 radius in units of [0, 1] in which it does not change, with probability 1 - alpha; 0: none.
         share: share of the noisy images that are given the class that is most frequent in the selection.
+        shares: share of the noisy images that are given each class.
     """
 
     label: int
     radius: float
     share: float
+    shares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,9 @@ class Smoothing:
         samples: noisy images that estimate its probability.
         alpha: probability that a certificate is wrong.
         batch: noisy images in one call of the classifier.
+
+    Raises:
+        ConfigError: a number is outside of its range.
     """
 
     sigma: float
@@ -47,6 +56,17 @@ class Smoothing:
     samples: int = 1000
     alpha: float = 0.001
     batch: int = 500
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma <= 10:
+            raise ConfigError(
+                f"sigma = {self.sigma}: choose a number above 0, up to 10 (pixels are in [0, 1])"
+            )
+        for key, count in (("samples", self.samples), ("selection", self.selection)):
+            if not 1 <= count <= MOST_SAMPLES:
+                raise ConfigError(f"{key} = {count}: choose a whole number from 1 to {MOST_SAMPLES}")
+        if not 0 < self.alpha < 0.5:
+            raise ConfigError(f"alpha = {self.alpha}: choose a number above 0, below 0.5")
 
     @property
     def largest_radius(self) -> float:
@@ -65,9 +85,10 @@ class Smoothing:
             generator: draws the noise.
         """
         top = int(self.counts(answer, image, self.selection, classes, generator).argmax())
-        hits = int(self.counts(answer, image, self.samples, classes, generator)[top])
-        radius = self.radius(hits)
-        return Certificate(top if radius else ABSTAINS, radius, hits / self.samples)
+        counts = self.counts(answer, image, self.samples, classes, generator)
+        hits = int(counts[top])
+        radius, shares = self.radius(hits), tuple((counts / self.samples).tolist())
+        return Certificate(top if radius else ABSTAINS, radius, hits / self.samples, shares)
 
     def radius(self, hits: int) -> float:
         """Return the certified radius of a class that `hits` of the noisy images are given; 0: none.

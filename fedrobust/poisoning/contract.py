@@ -59,7 +59,7 @@ Class attributes that decide whether it can be combined with others (``"pixel-ba
     its success criterion depends on what a malicious client remembers, such as a trigger that it learns.
 
 ``is_control = True``
-    it poisons nothing on purpose, as the control of another attack; an attack that changes nothing is refused otherwise.
+    it poisons nothing on purpose, as the control of another attack; others that change nothing are refused.
 
 ``keeps = ("weights", "update")``
     a malicious client keeps the global weights that it was sent, or the update that it sent, also in rounds in which it

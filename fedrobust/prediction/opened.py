@@ -31,7 +31,8 @@ class OpenedModel:
         labels: names of its outputs.
         multilabel: whether an image may have several of them.
         image_shape: (height, width, channels) of the images that it takes.
-        logits: images (n, height, width, channels) float32 in [0, 1] to logits (n, classes).
+        logits: images (n, height, width, channels) float32 in [0, 1] to logits (n, classes); an exported file is shown
+            what is outside clipped.
     """
 
     path: Path
@@ -113,4 +114,9 @@ def _of_exported(path: Path) -> tuple[About | None, Function]:
     runner = runtime.opened(path)
     about = runner.about if isinstance(runner, OnnxInterpreter) else read_about(path)
     shape = runner.image_shape
-    return about, (shape, runner.logits(np.zeros((1, *shape), np.float32)).shape[1], runner.logits)
+
+    def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Noise leaves [0, 1], which a file's input does not: clipping is part of the model that is smoothed.
+        return runner.logits(np.clip(images, 0.0, 1.0))
+
+    return about, (shape, logits(np.zeros((1, *shape), np.float32)).shape[1], logits)

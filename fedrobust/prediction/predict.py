@@ -16,6 +16,9 @@ from fedrobust.prediction.pictures import FITS, entries_of, prepared
 if TYPE_CHECKING:
     import pandas
 
+    from fedrobust.evaluation.smoothing import Certificate, Smoothing
+    from fedrobust.prediction.opened import OpenedModel
+
 BATCH = 64
 """Images that are decoded and classified at a time."""
 
@@ -29,11 +32,15 @@ class Prediction:
 
     Attributes:
         image: path of its file, or its place.
-        name: of the most probable class; of multi-label images, the findings above 50 %, joined by ", ".
-        label: number of the most probable class, from 0.
-        probability: of `label`: the softmax of the logits, or the sigmoid of multi-label models; not calibrated.
-        probabilities: of every class, by name.
+        name: of the most probable class; of multi-label images, the findings above 50 %, joined by ", "; "abstains"
+            where a smoothed model is not certain of any class.
+        label: number of the most probable class, from 0; -1: the smoothed model abstains.
+        probability: of `label`: the softmax of the logits, or the sigmoid of multi-label models; not calibrated. Of a
+            smoothed model, the share of noisy copies that are given its class; where it abstains, the class selected.
+        probabilities: of every class, by name; of a smoothed model, shares of noisy copies.
         changes: what was done to the image to fit the model, a phrase each.
+        radius: certified l2 radius of the prepared image, pixels in [0, 1]; None without smoothing, 0 where the model
+            abstains.
     """
 
     image: str
@@ -42,6 +49,7 @@ class Prediction:
     probability: float
     probabilities: dict[str, float]
     changes: tuple[str, ...]
+    radius: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,12 @@ class Predictions(Sequence[Prediction]):
     Attributes:
         model: path of the model's file.
         predictions: one an image.
+        smoothing: of the model; None: it predicts without noise.
     """
 
     model: str
     predictions: tuple[Prediction, ...]
+    smoothing: "Smoothing | None" = None
 
     def __getitem__(self, place: Any) -> Any:
         return self.predictions[place]
@@ -64,7 +74,7 @@ class Predictions(Sequence[Prediction]):
 
     @property
     def table(self) -> "pandas.DataFrame":
-        """One row an image: image, class, its probability, the probability of every class, changes."""
+        """One row an image: image, class, its probability, certified radius, probability of every class, changes."""
         # pandas takes as long to import as a prediction.
         import pandas
 
@@ -74,6 +84,7 @@ class Predictions(Sequence[Prediction]):
                     "image": one.image,
                     "class": one.name,
                     "probability": one.probability,
+                    **({} if one.radius is None else {"radius": one.radius}),
                     **{f"p({name})": value for name, value in one.probabilities.items()},
                     "changes": "; ".join(one.changes),
                 }
@@ -89,6 +100,8 @@ def predict(
     fit: str = "pad",
     window: tuple[float, float] | None = None,
     split: str = "test",
+    smoothing: "Smoothing | None" = None,
+    draw: np.random.Generator | None = None,
 ) -> Predictions:
     """Classify single images with a run's model.
 
@@ -98,10 +111,12 @@ def predict(
         fit: "pad" or "crop": how images that are not square become so.
         window: values of black and white, of pixels deeper than 8 bits.
         split: of ``.npz`` files: "train", "validation" or "test".
+        smoothing: predictions of the smoothed model, with certified radii; None: of the model itself.
+        draw: draws its noise; None: by the system's random numbers.
 
     Raises:
         ModelFileError, LiteRTFileError, RunFolderError: the model cannot be used.
-        DataError: an image cannot be read, or a setting is wrong.
+        DataError: an image cannot be read, a setting is wrong, or a multi-label model is to be smoothed.
     """
     if fit not in FITS:
         raise DataError(f"fit = {fit!r}; allowed: {', '.join(FITS)}")
@@ -109,11 +124,22 @@ def predict(
         raise DataError(f"window = {window}; allowed: two numbers, black before white, such as -1000:400")
     entries = entries_of(images, window, split)
     network = opened(model)
+    if smoothing is not None and network.multilabel:
+        raise DataError(
+            f"sigma = {smoothing.sigma}: {network.path} may have several findings in an image, and a certificate is of "
+            "one class; predict without sigma"
+        )
+    draw = draw or np.random.default_rng()
     found: dict[int, Prediction] = {}
     ready = prepared(entries, network.image_shape, fit)
     while batch := list(islice(ready, BATCH)):
-        pixels = np.stack([one.pixels for _, one in batch])
-        logits = network.logits(pixels.astype(np.float32) / np.float32(255))
+        pixels = np.stack([one.pixels for _, one in batch]).astype(np.float32) / np.float32(255)
+        if smoothing is not None:
+            for (place, one), image in zip(batch, pixels, strict=True):
+                certificate = smoothing.certify(network.logits, image, len(network.labels), draw)
+                found[place] = certified(one.name, network, certificate, one.changes)
+            continue
+        logits = network.logits(pixels)
         for (place, one), row in zip(batch, probabilities(logits, network.multilabel), strict=True):
             label = int(row.argmax())
             by_name = dict(zip(network.labels, row.tolist(), strict=True))
@@ -121,7 +147,22 @@ def predict(
             if network.multilabel:
                 name = ", ".join(each for each, value in by_name.items() if value > THRESHOLD) or "no finding"
             found[place] = Prediction(one.name, name, label, float(row[label]), by_name, one.changes)
-    return Predictions(str(network.path), tuple(found[place] for place in sorted(found)))
+    return Predictions(str(network.path), tuple(found[place] for place in sorted(found)), smoothing)
+
+
+def certified(
+    image: str, network: "OpenedModel", certificate: "Certificate", changes: tuple[str, ...]
+) -> Prediction:
+    """Return what a smoothed model says of one image."""
+    return Prediction(
+        image,
+        network.labels[certificate.label] if certificate.radius else "abstains",
+        certificate.label,
+        certificate.share,
+        dict(zip(network.labels, certificate.shares, strict=True)),
+        changes,
+        certificate.radius,
+    )
 
 
 def probabilities(logits: NDArray[np.float32], multilabel: bool) -> NDArray[np.float64]:

@@ -17,18 +17,27 @@ MOST_ROWS = 50
 
 def table(found: "Predictions") -> Table:
     """Return a row for each image: class, probability, and what was done to the image."""
-    left = len(found) - MOST_ROWS
+    left, smoothing = len(found) - MOST_ROWS, found.smoothing
+    said = (
+        "Probabilities are not calibrated."
+        if smoothing is None
+        else f"Shares of {smoothing.samples} copies with noise of sigma {smoothing.sigma:g}. No perturbation of the "
+        "prepared image within the l2 radius changes the smoothed model's answer, with probability "
+        f"{1 - smoothing.alpha:g} an image."
+    )
     shown = Table(
         title=escape(found.model),
-        caption="Probabilities are not calibrated."
-        + (f" {left} more images: see --csv or --json." if left > 0 else ""),
+        caption=said + (f" {left} more images: see --csv or --json." if left > 0 else ""),
         **PLAIN,
     )
     shown.add_column("image", overflow="fold")
     shown.add_column("class")
-    shown.add_column("prob.", justify="right", no_wrap=True)
+    shown.add_column("prob." if smoothing is None else "share", justify="right", no_wrap=True)
+    if smoothing is not None:
+        shown.add_column("l2 radius", justify="right", no_wrap=True)
     shown.add_column("done to the image")
     for one in found[:MOST_ROWS]:
         changes = "; ".join(one.changes) or "-"
-        shown.add_row(escape(one.image), escape(one.name), percent(one.probability), escape(changes))
+        radius = [] if one.radius is None else [f"{one.radius:.3f}"]
+        shown.add_row(escape(one.image), escape(one.name), percent(one.probability), *radius, escape(changes))
     return shown

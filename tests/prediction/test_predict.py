@@ -1,15 +1,19 @@
 """Single images are prepared as an import prepares them, and classified as the model classifies them."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import ndtr
 from typer.testing import CliRunner
 
 import fedrobust
 from fedrobust.cli import app
+from fedrobust.config import ConfigError
 from fedrobust.data.dataset import DataError
 from fedrobust.data.importing.fit import fitted
 from fedrobust.edge.about import About
@@ -172,3 +176,68 @@ def test_the_command_writes_json_and_csv(folder, tmp_path):
     shown = CliRunner().invoke(app, ["predict", model, image])
     assert "bright" in shown.stdout
     assert "99.3%" in shown.stdout
+
+
+@pytest.mark.parametrize("file", ["", "student.float32.tflite"])
+def test_a_smoothed_model_answers_with_the_radius_of_a_linear_one_or_abstains(folder, file):
+    # The mean of 64 pixels decides: noise moves it by sigma / 8, and its distance to 0.5 is |mean - 0.5| * 8 in l2.
+    # An exported file clips at 0 and 1, which a sigma of 0.1 hardly reaches.
+    sigma, samples, levels = (0.1, 500, (131, 124, 127)) if file else (0.5, 2000, (144, 115, 127))
+    found = fedrobust.predict(folder / file, *map(grey, levels), sigma=sigma, samples=samples, seed=0)
+    assert [one.name for one in found] == ["bright", "dark", "abstains"]
+    assert [one.label for one in found] == [1, 0, -1]
+    for one, level in zip(found, levels, strict=True):
+        truth = abs(level / 255 - 0.5) * 8
+        share = float(ndtr(truth / sigma))
+        assert one.probability == pytest.approx(share, abs=0.05)
+        assert sum(one.probabilities.values()) == pytest.approx(1)
+        assert truth - 0.1 < one.radius < truth if one.label >= 0 else one.radius == 0
+    assert found.table.columns.tolist()[:4] == ["image", "class", "probability", "radius"]
+
+
+def test_noise_is_drawn_anew_unless_a_seed_is_given(folder):
+    def shares(**settings):
+        (one,) = fedrobust.predict(folder, grey(130), sigma=0.5, **settings)
+        return one.probability
+
+    assert shares(seed=3) == shares(seed=3)
+    assert len({shares() for _ in range(4)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sigma": -1.0}, "sigma = -1.0: choose a number above 0"),
+        ({"sigma": 0.1, "samples": 0}, "samples = 0: choose a whole number from 1"),
+        ({"sigma": 0.1, "alpha": 0.5}, "alpha = 0.5: choose a number above 0, below 0.5"),
+        ({"samples": 50}, "samples = 50, alpha = 0.001: they are of the smoothed model; set sigma, too"),
+    ],
+)
+def test_settings_of_smoothing_out_of_range_are_refused(folder, settings, said):
+    with pytest.raises(ConfigError, match=said):
+        fedrobust.predict(folder, grey(3), **settings)
+
+
+def test_a_certificate_of_several_findings_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "findings")
+    place = RunFolder(tmp_path / "findings")
+    record = place.record()
+    several = replace(record, dataset=replace(record.dataset, task="multi-label, binary-class"))
+    place.write_json("result.json", several.to_json())
+    assert place.record().dataset.multilabel
+    with pytest.raises(DataError, match=r"sigma = 0.5: .*may have several findings in an image"):
+        fedrobust.predict(place.path, grey(3), sigma=0.5)
+
+
+def test_the_command_says_the_radius(folder, tmp_path):
+    Image.fromarray(grey(255)).save(tmp_path / "bright.png")
+    Image.fromarray(grey(127)).save(tmp_path / "middle.png")
+    command = ["predict", str(folder), str(tmp_path / "bright.png"), str(tmp_path / "middle.png")]
+    told = CliRunner().invoke(app, [*command, "--sigma", "0.25"])
+    assert told.exit_code == 0, told.output
+    assert "abstains" in told.output
+    assert "0.616" in told.output  # sigma times the quantile of 0.001 ** (1 / 1000)
+    assert "with probability 0.999 an image" in " ".join(told.output.split())
+    found = json.loads(CliRunner().invoke(app, [*command, "--sigma", "0.25", "--json"]).output)
+    assert found["smoothing"]["samples"] == 1000
+    assert [one["label"] for one in found["predictions"]] == [1, -1]

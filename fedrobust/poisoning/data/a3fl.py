@@ -32,8 +32,8 @@ class A3FL(LearntBackdoor):
     In the official code one client improves the trigger, and all train on it. Here others than the first train on
     triggers that are not measured: with several malicious clients the attack may be weaker, which was not measured.
 
-    Such a trigger may fool a model that nobody poisoned, too. The control is ``"a3fl(share=0)"``: the trigger is learnt,
-    and the updates are honest.
+    Such a trigger may fool a model that nobody poisoned, too. The control is ``"a3fl(share=0)"``: the trigger is
+    learnt, and the updates are honest.
 
     The paper's cosine is one of models; the official code takes the gradients of convolutions, and makes its first pass
     without w'. Defaults are smaller than the official 200 passes with 5 epochs of unlearning before each, because

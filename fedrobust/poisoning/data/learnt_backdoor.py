@@ -12,8 +12,8 @@ from fedrobust.poisoning.data.backdoor import Backdoor
 class LearntBackdoor(Backdoor):
     """A backdoor whose trigger is learnt against the global model.
 
-    What is learnt against a model may fool it though nobody poisoned it, as any adversarial example does. ``share=0`` is
-    the control: malicious clients learn the trigger and train on their own images and labels, as honest clients do.
+    What is learnt against a model may fool it though nobody poisoned it, as any adversarial example does. ``share=0``
+    is the control: malicious clients learn the trigger and train on their own images and labels, as honest clients do.
 
     Attributes:
         target: the target class.
