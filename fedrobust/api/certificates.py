@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedrobust.api.model_request import data_of, interfaces_of, progress_teller, workers_map
+from fedrobust.api.model_request import data_of, interfaces_of, progress_teller, run_of, workers_map
 from fedrobust.config import ConfigError
 from fedrobust.cores import cores
 from fedrobust.evaluation.smoothing import Smoothing
@@ -45,6 +45,9 @@ def certify_model(
     The certificate holds for the smoothed classifier, which answers with the class that is most frequent under noise
     (Cohen et al., 2019, arXiv:1902.02918), not for the model itself. A model that was not trained with noise of about
     the same sigma is rarely right under it. A constant classifier is certified at every radius.
+
+    A run's BatchNorm statistics are of images without noise, under which its network may answer with one class: those
+    of a run folder are moved as the noise moves them on its validation images. Those of a file are taken as they are.
 
     Args:
         model: a ``.keras``, ``.onnx`` or ``.tflite`` file, a run folder, a Keras model, `torch_model` of a PyTorch
@@ -88,10 +91,12 @@ def certify_model(
     interfaces = interfaces_of(input, labels, head)
     start_tensorflow(cores())
     from fedrobust.audit.certified import certified
+    from fedrobust.prediction.under_noise import under_noise
 
     usual = [sigma * times for times in (0, 0.25, 0.5, 1, 1.5, 2, 2.5, 3)]
     radii = radii or [radius for radius in usual if radius <= smoothing.largest_radius]
-    dataset = data_of(model, data, data_root)
+    dataset, run = data_of(model, data, data_root), run_of(model)
+    base = (None, "") if run is None else under_noise(run, sigma, data_root)
     with listening(*listeners), ThreadPoolExecutor(cores()) as pool:
         return certified(
             model,
@@ -103,6 +108,7 @@ def certify_model(
             seed=seed,
             interfaces=interfaces,
             name=name,
+            base=base,
             map=workers_map(pool),
             report=progress_teller(),
         )

@@ -12,6 +12,7 @@ from fedrobust.audit.opened import opened_with_digest
 from fedrobust.data.dataset import Dataset
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.smoothing import ABSTAINS, Certificate, Smoothing
+from fedrobust.evasion.models.model_file import open_model
 from fedrobust.evasion.models.predictor import Predict
 from fedrobust.evasion.run import Map, Progress
 from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
@@ -29,6 +30,7 @@ def certified(
     seed: int = 0,
     interfaces: Interfaces = NONE_DECLARED,
     name: str = "",
+    base: tuple[Any, str] = (None, ""),
     map: Map = map,
     report: Report = lambda name, progress: None,
 ) -> dict[str, Any]:
@@ -44,6 +46,7 @@ def certified(
         seed: of the noise.
         interfaces: declared input format, class order and output head.
         name: of a function.
+        base: the Keras model that is smoothed in place of `model`, and what it is, in a sentence; None: `model` itself.
         map: runs images in parallel.
         report: called with a name and the progress.
 
@@ -55,20 +58,23 @@ def certified(
     opened, digest, notes = opened_with_digest(model, dataset, "native", split, interfaces, None, name)
     shown = opened.images(stored)
     classes, found = opened.target.classes, []
+    smoothed = opened.target
+    if base[0] is not None:
+        smoothed = open_model(base[0], dataset.image_shape, dataset.classes).target
 
     def one(place: int) -> Certificate:
         draw = generator(seed, Purpose.SMOOTHING, 0, place)
-        return smoothing.certify(opened.target.logits, shown[place], classes, draw)
+        return smoothing.certify(smoothed.logits, shown[place], classes, draw)
 
     for done, certificate in enumerate(map(one, range(len(shown))), start=1):
         found.append(certificate)
         report("randomised smoothing", Progress(done, len(shown) - done))
-    base = opened.target.logits(shown).argmax(axis=1)
+    without = opened.target.logits(shown).argmax(axis=1)
     return {
         "model": opened.name,
         "digest": digest,
         "data": described,
-        "notes": list(notes),
+        "notes": [*notes, *filter(None, base[1:])],
         "smoothing": {
             "sigma": smoothing.sigma,
             "selection": smoothing.selection,
@@ -78,7 +84,7 @@ def certified(
             "seed": seed,
         },
         "n": len(labels),
-        "unsmoothed": share(base == labels),
+        "unsmoothed": share(without == labels),
         "smoothed": share(np.array([each.label for each in found]) == labels),
         "abstains": share(np.array([each.label == ABSTAINS for each in found])),
         "majority": share(labels == np.bincount(labels).argmax()),

@@ -82,6 +82,7 @@ def predict(
                 "model": found.model,
                 "calibrated": False,
                 **({} if found.smoothing is None else {"smoothing": asdict(found.smoothing)}),
+                "notes": found.notes,
                 "predictions": [asdict(one) for one in found],
             }
         )

@@ -1,7 +1,7 @@
 """Predict the class of single images."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.dataset import DataError
-from fedrobust.prediction.opened import opened
+from fedrobust.paths import expanded
+from fedrobust.prediction.opened import OpenedModel, opened
 from fedrobust.prediction.pictures import FITS, entries_of, prepared
+from fedrobust.prediction.under_noise import under_noise
+from fedrobust.runs.run import Run
 
 if TYPE_CHECKING:
     import pandas
 
     from fedrobust.evaluation.smoothing import Certificate, Smoothing
-    from fedrobust.prediction.opened import OpenedModel
 
 BATCH = 64
 """Images that are decoded and classified at a time."""
@@ -60,11 +62,13 @@ class Predictions(Sequence[Prediction]):
         model: path of the model's file.
         predictions: one an image.
         smoothing: of the model; None: it predicts without noise.
+        notes: what was done to the model, in sentences.
     """
 
     model: str
     predictions: tuple[Prediction, ...]
     smoothing: "Smoothing | None" = None
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, place: Any) -> Any:
         return self.predictions[place]
@@ -129,7 +133,9 @@ def predict(
             f"sigma = {smoothing.sigma}: {network.path} may have several findings in an image, and a certificate is of "
             "one class; predict without sigma"
         )
-    draw = draw or np.random.default_rng()
+    draw, notes = draw or np.random.default_rng(), tuple[str, ...]()
+    if smoothing is not None and expanded(model).is_dir():
+        network, notes = noisy(network, Run.open(expanded(model)), smoothing)
     found: dict[int, Prediction] = {}
     ready = prepared(entries, network.image_shape, fit)
     while batch := list(islice(ready, BATCH)):
@@ -147,11 +153,31 @@ def predict(
             if network.multilabel:
                 name = ", ".join(each for each, value in by_name.items() if value > THRESHOLD) or "no finding"
             found[place] = Prediction(one.name, name, label, float(row[label]), by_name, one.changes)
-    return Predictions(str(network.path), tuple(found[place] for place in sorted(found)), smoothing)
+    return Predictions(str(network.path), tuple(found[place] for place in sorted(found)), smoothing, notes)
+
+
+def noisy(network: OpenedModel, run: Run, smoothing: "Smoothing") -> tuple[OpenedModel, tuple[str, ...]]:
+    """Return a run's model with BatchNorm statistics under the noise, and what was done, in sentences.
+
+    Raises:
+        DataError: the run's images are not on this machine.
+    """
+    try:
+        model, said = under_noise(run, smoothing.sigma)
+    except DataError as error:
+        raise DataError(
+            f"{error}; its validation images give BatchNorm statistics under noise. {network.path} alone predicts with "
+            "its own statistics"
+        ) from error
+
+    def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(model.predict(images, verbose=0))
+
+    return replace(network, logits=logits), (said,) if said else ()
 
 
 def certified(
-    image: str, network: "OpenedModel", certificate: "Certificate", changes: tuple[str, ...]
+    image: str, network: OpenedModel, certificate: "Certificate", changes: tuple[str, ...]
 ) -> Prediction:
     """Return what a smoothed model says of one image."""
     return Prediction(

@@ -32,6 +32,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     """Return what stands beside the certified accuracies, in sentences."""
     without, smoothed = found["unsmoothed"], found["smoothed"]
     return [
+        *[f"{note}." for note in found["notes"]],
         f"The model without noise: {percent(without['value'])}; smoothed: {percent(smoothed['value'])}, abstains on "
         f"{percent(found['abstains']['value'])}.",
         f"A constant classifier is certified at every radius: {percent(found['majority']['value'])}, balanced "

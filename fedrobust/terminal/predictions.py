@@ -25,6 +25,7 @@ def table(found: "Predictions") -> Table:
         "prepared image within the l2 radius changes the smoothed model's answer, with probability "
         f"{1 - smoothing.alpha:g} an image."
     )
+    said = " ".join([said, *[f"{note}." for note in found.notes]])
     shown = Table(
         title=escape(found.model),
         caption=said + (f" {left} more images: see --csv or --json." if left > 0 else ""),
