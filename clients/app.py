@@ -145,7 +145,9 @@ def train_group(message: Message, context: Context) -> Message:
     study = _study(message, context)
     sent = [
         (
-            postprocessed(study.postprocessors, after, weights, study.seed, number, client),
+            postprocessed(
+                study.postprocessors, after, weights, study.local_training.noise_seed, number, client
+            ),
             told(study.postprocessors, measured),
         )
         for client, (after, measured) in zip(

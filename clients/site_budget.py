@@ -13,7 +13,7 @@ from fedrobust.privacy import PrivacyBudget, Releases, Update
 from fedrobust.study import Study
 
 SMALLEST_CLIP = 1e-12
-"""Smallest norm to which gradients of single images are clipped: noise is drawn in its units, in float32."""
+"""Smallest norm to which gradients of images, or updates, are clipped: noise is drawn in its units, in float32."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +97,28 @@ class SiteBudget:
         check_protection(study)
         private, promise = study.dp_sgd, study.promise
         if private is not None:
-            if private.clip < SMALLEST_CLIP:
-                raise ConfigError(
-                    f"privacy.example-clip = {private.clip:g}: noise of this size is rounded to 0 in float32; this "
-                    f"site, which has a privacy budget, takes {SMALLEST_CLIP:g} and more"
-                )
+            check_clip("privacy.example-clip", private.clip)
             return private.promise(images).releases.after(private.steps(images))
         if promise is not None and promise.noise == "local":
+            check_clip(f"federation.postprocessors, {promise.mechanism}: clip", promise.clip)
             return promise.releases.after(1)
         raise ConfigError(
             "this site has a privacy budget (privacy-epsilon in site.toml), and nothing in this study adds noise "
             "before an update leaves the site: set privacy.example-epsilon or privacy.example-noise (DP-SGD), or "
             "federation.postprocessors = [\"gaussian-dp(noise='local')\"]"
+        )
+
+
+def check_clip(setting: str, clip: float) -> None:
+    """Refuse a clipping norm that float32 rounds away.
+
+    Raises:
+        ConfigError: it is below `SMALLEST_CLIP`.
+    """
+    if clip < SMALLEST_CLIP:
+        raise ConfigError(
+            f"{setting} = {clip:g}: noise of this size is rounded to 0 in float32; this site, which has a privacy "
+            f"budget, takes {SMALLEST_CLIP:g} and more"
         )
 
 

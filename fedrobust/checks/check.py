@@ -19,6 +19,7 @@ from fedrobust.checks.detector import detector_fits
 from fedrobust.checks.distillation import classes_teach, method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
 from fedrobust.config.resolve_training import (
+    augmentations_of,
     loss_named,
     optimizer_of,
 )
@@ -200,6 +201,7 @@ def _promised(study: Study) -> Iterator[str]:
         study.attack,
         given.distillation,
         loss_named(training, given.base),
+        augmentations_of(training, given.base),
     )
 
 

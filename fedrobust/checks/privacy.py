@@ -8,6 +8,7 @@ from fedrobust.algorithms.contract import is_steered
 from fedrobust.config.sections import Data, Distillation, Evaluation, Federation, Model, Privacy, Training
 from fedrobust.privacy import Promise, changes_aggregates, changes_models, looks_at_replies
 from fedrobust.privacy.accounting import MISSING, installed
+from fedrobust.training.augmentations.contract import mixes_labels
 from fedrobust.training.losses.contract import uses_shares
 from fedrobust.training.recipes.recipe import Recipe, two_batchnorms
 
@@ -165,6 +166,7 @@ def examples_protected(
     attack: Any,
     distillation: Distillation,
     loss: Any,
+    augmentations: Sequence[Any],
 ) -> Iterator[str]:
     """The gradient of an image depends on no other image, and all that is trained on is accounted.
 
@@ -176,6 +178,7 @@ def examples_protected(
         attack: of the study.
         distillation: names the teacher.
         loss: of the study.
+        augmentations: of every batch.
     """
     if not privacy.protects_examples:
         return
@@ -201,7 +204,7 @@ def examples_protected(
             f'training.loss = "{training.loss}" with {named}: it uses the class shares of all images; choose another '
             'loss, such as "focal", or set balanced=False'
         )
-    if any(one.startswith("mixup") for one in training.augmentations):
+    if mixes_labels(augmentations):
         yield f"training.augmentations = {list(training.augmentations)} with {named}: mixup mixes images; take it out"
     if training.unfreeze:
         yield f"training.unfreeze = {list(training.unfreeze)} with {named}: DP-SGD trains the same layers in all rounds"

@@ -24,7 +24,11 @@ def clipped(update: np.ndarray, norm: float) -> np.ndarray:
         update = np.nan_to_num(update, nan=0.0, posinf=0.0, neginf=0.0)
         largest = float(np.abs(update).max(initial=0.0)) or 1.0
         return clipped((update / largest).astype(np.float32), norm)
-    return (update * (norm / found)).astype(np.float32)
+    share = norm / found
+    if share < np.finfo(np.float32).tiny:
+        # float32 rounds such a number, up to its double.
+        update = update.astype(np.float64)
+    return (update * share).astype(np.float32)
 
 
 @POSTPROCESSORS.register("clip")

@@ -134,8 +134,26 @@ def test_of_a_resumed_study_only_the_rounds_that_are_left_have_to_fit(hospital):
         ({"training__class_weights": "balanced"}, "training.class-weights"),
         ({"training__algorithm": "fednova"}, "sends arrays beside weights"),
         ({"privacy__example_clip": 1e-38}, r"example-clip = 1e-38: noise of this size is rounded to 0"),
+        (
+            {
+                "privacy__example_noise": 0.0,
+                "federation__postprocessors": ["gaussian-dp(clip=1e-20, noise_multiplier=20, noise='local')"],
+            },
+            r"clip = 1e-20: noise of this size is rounded to 0",
+        ),
+        ({"training__augmentations": [" mixup"]}, "mixup mixes images"),
     ],
-    ids=["no noise", "at the server", "batchnorm", "augment", "class weights", "arrays beside", "tiny clip"],
+    ids=[
+        "no noise",
+        "at the server",
+        "batchnorm",
+        "augment",
+        "class weights",
+        "arrays beside",
+        "tiny clip",
+        "tiny clip of updates",
+        "mixed images",
+    ],
 )
 @pytest.mark.parametrize("kind", [MessageType.QUERY, MessageType.TRAIN])
 def test_what_leaves_without_noise_is_refused(hospital, settings, message, kind):
@@ -171,6 +189,28 @@ def test_groups_of_simulated_clients_are_refused_at_a_site(hospital):
     asked, _ = hospital
     with pytest.raises(ConfigError, match="training in groups is for simulated clients"):
         asked("train.group", message={"clients": [0, 1]}, epsilon=0)
+
+
+def test_clients_that_train_in_a_group_have_the_noise_that_they_have_alone(monkeypatch):
+    settings = {
+        **{name: value for name, value in PRIVATE.items() if not name.startswith("privacy__")},
+        "training__layers": "head",
+        "data__train_share": 0.5,
+        "data__train_draw": 1,
+        "federation__postprocessors": ["gaussian-dp(noise='local')"],
+    }
+    experiment = Experiment.of(**settings)
+    study = Study.of(experiment)
+    seeds = []
+    monkeypatch.setattr(node, "postprocessed", lambda *given: seeds.append(given[3]) or given[1])
+    frozen = {"frozen": study.classifier.layout.frozen}
+    config = ConfigRecord({"round": 1, "clients": [0, 1], **frozen, **problem_config(study.problem)})
+    content = RecordDict({"weights": weights_record(study.initial()[1]), "config": config})
+    with server_identity():
+        sent = Message(content, 1, "train.group")
+        sent.metadata.__dict__["_message_id"] = "1"
+        node.app(sent, Context(RUN_ID, 1, {}, RecordDict(), experiment.to_run_config()))
+    assert seeds == [study.local_training.noise_seed] * 2 != [study.seed] * 2
 
 
 @pytest.mark.parametrize(

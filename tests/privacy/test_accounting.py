@@ -1,6 +1,7 @@
 """Epsilon beside dp-accounting's own for every sampling, and beside the closed form of one Gaussian mechanism."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,19 @@ def test_the_noise_for_an_epsilon_keeps_it_and_little_less_does_not(releases):
         for factor in (1.0, 0.99)
     ]
     assert spent[0] <= 4.0 < spent[1]
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "count", "rate"), [(0.1, 5000, 0.02), (0.05, 1000, 0.02), (1.0, 20_000, 0.01), (0.01, 1, 1.0)]
+)
+def test_the_noise_of_many_small_steps_is_the_smallest_too(epsilon, count, rate):
+    steps = Releases(1.0, count, "poisson", rate)
+    noise = noise_for(epsilon, 1e-5, steps)
+    exact = epsilon_by_pld(replace(steps, noise_multiplier=noise), 1e-5, 1e-5)
+    assert 0.997 * epsilon < exact <= epsilon
+    assert min(filter(None, spent(replace(steps, noise_multiplier=noise), 1e-5))) <= 1.0005 * epsilon
+    together = epsilon_together([replace(steps, noise_multiplier=noise)], 1e-5)
+    assert 0.997 * epsilon < together <= 1.0005 * epsilon
 
 
 @pytest.mark.parametrize("place", ["server", "local"])

@@ -99,6 +99,7 @@ EXAMPLES = {
     "weights of classes": ({"training__class_weights": "balanced"}, "training.class-weights"),
     "shares of classes": ({"training__loss": "balanced-softmax"}, "balanced-softmax"),
     "mixtures of images": ({"training__augmentations": ["flip", "mixup"]}, "mixup"),
+    "mixtures of images, by a name with a space": ({"training__augmentations": [" mixup"]}, "mixup"),
     "steps that are corrected": ({"training__algorithm": "scaffold"}, "corrects steps"),
     "a second training": ({"training__algorithm": "ditto"}, "ditto"),
     "teachers": ({"distillation__teacher": "local-models"}, "local-models"),

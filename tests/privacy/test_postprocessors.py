@@ -13,6 +13,7 @@ from fedrobust.config import ConfigError, Experiment
 from fedrobust.models.layout import Entry, Layout, Weights
 from fedrobust.poisoning import Attack, Schedule
 from fedrobust.privacy import Clip, at_client, at_server
+from fedrobust.privacy.clip import clipped
 from fedrobust.study import Study
 from server.aggregation_step import AggregationStep
 
@@ -35,6 +36,14 @@ class Shift:
 
 def draw():
     return np.random.default_rng(0)
+
+
+def test_no_update_is_longer_than_the_norm_by_the_rounding_of_a_tiny_share():
+    for norm in (1e-3, 1e-8, 1e-12):
+        for length in (1e30, 1.4e35, 3e38):
+            update = np.array([length, -length / 3], np.float32)
+            found = np.linalg.norm(clipped(update, norm).astype(np.float64))
+            assert found == pytest.approx(norm, rel=1e-6)
 
 
 @pytest.mark.parametrize("length", [0.0, 0.5, 1.0, 7.0, 1e30])

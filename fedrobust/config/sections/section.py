@@ -36,5 +36,7 @@ class Section(BaseModel):
         populate_by_name=True,
         validate_default=True,
         strict=True,
+        # " mixup" is built as "mixup" is, and nothing that looks for a name is to miss it.
+        str_strip_whitespace=True,
         allow_inf_nan=False,
     )
