@@ -29,6 +29,13 @@ def check_sum(parts: Sequence[Named]) -> None:
                 raise SpecError(f'"{first[0]} + {second[0]}": {said}; choose one of them')
 
 
+def _control(first: Named, second: Named) -> str:
+    for name, part in (first, second):
+        if getattr(part, "is_control", False):
+            return f"{name} with share=0 is a control, whose updates are honest, and goes alone"
+    return ""
+
+
 def _twice(first: Named, second: Named) -> str:
     return "it is the same attack twice" if type(first[1]) is type(second[1]) else ""
 
@@ -100,6 +107,7 @@ def _learns(part: Any) -> bool:
 
 
 REASONS: tuple[Callable[[Named, Named], str], ...] = (
+    _control,
     _twice,
     _refused,
     _colluding,

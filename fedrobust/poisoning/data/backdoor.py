@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedrobust.bounds import ClassNumber, Count, GreyLevel, PositiveShare, Whole
+from fedrobust.bounds import ClassNumber, Count, GreyLevel, PositiveShare, Share, Whole
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning.context import AttackContext, SuccessCriterion
 from fedrobust.poisoning.contract import POISONING, Problem, require_class
@@ -28,13 +28,21 @@ class Triggered(Protocol):
 class Backdoor:
     """Add the trigger to a share of the images of other classes, and label them as the target class.
 
+    A trigger may fool a model that nobody poisoned. ``share=0`` is the control: malicious clients train on their own
+    images and labels, as honest clients do, and the success of the trigger is measured.
+
     Attributes:
         target: the target class.
-        share: share of a malicious client's images of other classes that get the trigger.
+        share: share of a malicious client's images of other classes that get the trigger; 0: the control.
     """
 
     target: ClassNumber = 0
-    share: PositiveShare = 0.5
+    share: Share = 0.5
+
+    @property
+    def is_control(self) -> bool:
+        """Whether malicious clients poison nothing."""
+        return not self.share
 
     def data(
         self, images: np.ndarray, labels: np.ndarray, context: AttackContext
@@ -59,6 +67,15 @@ class Backdoor:
         """Refuse an unknown target class, and a trigger that resizing removes."""
         require_class(self, "target", problem)
         require_visible(lambda images: self.stamped(images, AttackContext()), problem.image_shape, image_size)
+
+    def remarks(self, context: AttackContext) -> list[str]:
+        """Return what the success rate of the control is."""
+        if not self.is_control:
+            return []
+        return [
+            "share = 0: malicious clients train as honest clients do; the attack success rate is what the trigger "
+            "fools without a backdoor"
+        ]
 
     def stamped(self, images: np.ndarray, context: AttackContext) -> np.ndarray:
         """Return `images` with the complete trigger."""
@@ -173,8 +190,8 @@ class DistributedBackdoor(Backdoor):
 
     def remarks(self, context: AttackContext) -> list[str]:
         """Return a warning where no malicious client trains on some of the parts."""
-        if context.malicious >= self.parts:
-            return []
+        if self.is_control or context.malicious >= self.parts:
+            return super().remarks(context)
         return [
             f"distributed-backdoor has {self.parts} parts and {context.malicious} malicious clients: part "
             f"{context.malicious + 1} and later ones are never trained on, but test images have them; set parts = "

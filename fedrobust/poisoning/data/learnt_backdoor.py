@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from fedrobust.bounds import Share
 from fedrobust.data.dataset import Split
 from fedrobust.poisoning.context import AttackContext, SuccessCriterion
 from fedrobust.poisoning.data.backdoor import Backdoor
@@ -12,22 +11,15 @@ from fedrobust.poisoning.data.backdoor import Backdoor
 class LearntBackdoor(Backdoor):
     """A backdoor whose trigger is learnt against the global model.
 
-    What is learnt against a model may fool it though nobody poisoned it, as any adversarial example does. ``share=0``
-    is the control: malicious clients learn the trigger and train on their own images and labels, as honest clients do.
+    What is learnt against a model may fool it though nobody poisoned it, as any adversarial example does: its success
+    needs the control, ``share=0``, which learns the trigger, too.
 
     Attributes:
         target: the target class.
         share: share of a malicious client's images of other classes that get the trigger; 0: the control.
     """
 
-    share: Share = 0.5
-
     adapts = True
-
-    @property
-    def is_control(self) -> bool:
-        """Whether malicious clients poison nothing."""
-        return not self.share
 
     def criterion(self, split: Split, context: AttackContext) -> SuccessCriterion | None:
         """Return the images of other classes with the trigger, and the target class; None if there are none."""
@@ -39,10 +31,7 @@ class LearntBackdoor(Backdoor):
     def remarks(self, context: AttackContext) -> list[str]:
         """Return what the success rate counts, and its control."""
         if self.is_control:
-            return [
-                "share = 0: malicious clients learn a trigger and train as honest clients do; the attack success rate "
-                "is what the trigger fools without a backdoor"
-            ]
+            return super().remarks(context)
         return [
             "the trigger is learnt against the global model: the attack success rate counts what it would fool without "
             "a backdoor, too; the same attack with share=0 measures that"
