@@ -18,6 +18,7 @@ from fedrobust.code_digest import code_digest
 from fedrobust.config import Experiment
 from fedrobust.config.sections import Model, Training
 from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.data.site_error import told_server
 from fedrobust.errors import ConfigError
 from fedrobust.flower.records import arrays_of, arrays_record, problem_of, weights_of, weights_record
 from fedrobust.memoize import memoize
@@ -59,12 +60,22 @@ Handler = Callable[[Message, Context], Message]
 
 
 def within_limits(handler: Handler) -> Handler:
-    """Return a handler whose study imports the node's `allowed_modules` only."""
+    """Return a handler whose study imports the node's `allowed_modules` only.
+
+    Flower sends the server the text of what it raises: at a node with images of its own, that is what `told_server`
+    lets leave the site.
+    """
 
     @wraps(handler)
     def limited(message: Message, context: Context) -> Message:
-        with only(allowed_modules(context.node_config)):
-            return handler(message, context)
+        try:
+            with only(allowed_modules(context.node_config)):
+                return handler(message, context)
+        except Exception as error:
+            said = told_server(error) if "data-path" in context.node_config else error
+            if said is error:
+                raise
+            raise said from error
 
     return limited
 

@@ -31,17 +31,23 @@ def shard(node_config: Mapping[str, Any], simulated: Callable[[int], Split], pro
     """Return a node's training images: those of ``data-path`` in its configuration, else its part of the study's.
 
     Args:
-        node_config: of the node.
+        node_config: of the node; with ``takes``, `Problem.words` of what its site takes, before its images are read.
         simulated: returns the shard of a client in a simulation.
         problem: image shape and number of classes of the study.
 
     Raises:
         DataError: the file cannot be read, or its images and labels are not those of the study.
-        ConfigError: the study has no such client.
+        ConfigError: the study has no such client, or is not what the site takes.
     """
     path = node_config.get("data-path")
     if path is None:
         return simulated(client_id_of(node_config))
+    # A server that may name any number of classes would find the largest label by those that are refused.
+    if (takes := node_config.get("takes", problem.words)) != problem.words:
+        raise ConfigError(
+            f"the study is on images of {problem.words}, this site takes {takes} (image-shape and label-names in "
+            "site.toml): change them there if its file is for this study"
+        )
     own = own_shard(home_of(str(path)), problem.classes if problem.multilabel else 0)
     if own.images.shape[1:] != problem.image_shape:
         raise DataError(

@@ -13,6 +13,7 @@ from fedrobust.data.dataset import DataError, Split
 from fedrobust.data.duplicates import Duplicates, duplicates
 from fedrobust.data.hospital_file import HospitalFile, class_counts, read_hospital_file
 from fedrobust.data.npz import read_npz
+from fedrobust.data.problem import Problem
 
 DARK = 32
 """Grey levels that images reach at least; below, they were probably scaled wrongly."""
@@ -33,6 +34,11 @@ class Expected:
     image_shape: tuple[int, int, int]
     label_names: tuple[str, ...]
     multilabel: bool = False
+
+    @property
+    def problem(self) -> Problem:
+        """Its image shape and its classes or findings."""
+        return Problem(self.image_shape, len(self.label_names), self.multilabel)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,19 @@ class Problem:
         """Number of different labels: classes, or sets of findings."""
         return 2**self.classes if self.multilabel else self.classes
 
+    @property
+    def words(self) -> str:
+        """Image shape and number of classes or findings, as text.
+
+        Example:
+            >>> Problem((28, 28, 1), 2).words, Problem((64, 64, 3), 14, multilabel=True).words
+            ('28 x 28 x 1, 2 classes', '64 x 64 x 3, 14 findings')
+        """
+        height, width, channels = self.image_shape
+        return (
+            f"{height} x {width} x {channels}, {self.classes} {'findings' if self.multilabel else 'classes'}"
+        )
+
     def counts(self, labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Return the number of images of each class or finding, int64 (classes,).
 

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from fedrobust.apps import load_app
+from fedrobust.data.site_error import SiteError
 from fedrobust.deployment.bundle import COMPONENTS, check_app
 from fedrobust.deployment.keys import ADMITTED
 from fedrobust.errors import FedrobustError
@@ -40,9 +41,14 @@ def replace(module: ModuleType, name: str, function: Callable[..., Any]) -> None
 
 
 def in_sentences(log: Callable[..., None]) -> Callable[..., None]:
-    """Return a logging function like `log` that writes this project's errors as their sentence, without a traceback."""
+    """Return a logging function like `log` that writes this project's errors as their sentence, without a traceback.
+
+    Of a `SiteError` the log, which stays here, has the cause.
+    """
 
     def write(level: int, message: str, *arguments: Any, exc_info: Any = None, **options: Any) -> None:
+        if isinstance(exc_info, SiteError) and exc_info.__cause__ is not None:
+            exc_info = exc_info.__cause__
         if isinstance(exc_info, FedrobustError):
             log(level, "%s", plain_text(str(exc_info), MOST_SAID))
         else:

@@ -8,8 +8,10 @@ from pathlib import Path
 from cryptography import x509
 
 from fedrobust.config import Experiment
+from fedrobust.data.dataset import DataError
 from fedrobust.data.file_check import check_file
 from fedrobust.data.npz import read_arrays
+from fedrobust.data.site_error import told_server
 from fedrobust.deployment.certificates import (
     HERE,
     CertificateError,
@@ -44,12 +46,14 @@ class Finding:
         text: a sentence.
         fault: whether the deployment cannot work like this.
         warning: whether it should be looked at.
+        told: what the server is told of a fault.
     """
 
     where: str
     text: str
     fault: bool = False
     warning: bool = False
+    told: str = ""
 
 
 def inspect(folder: Path) -> list[Finding]:
@@ -111,7 +115,7 @@ def _findings(where: str, parts: Sequence[Callable[[], Inspected]]) -> list[Find
                 text, warning = said if isinstance(said, tuple) else (said, False)
                 findings.append(Finding(where, text, warning=warning))
         except FedrobustError as error:
-            findings.append(Finding(where, str(error), fault=True))
+            findings.append(Finding(where, str(error), fault=True, told=str(told_server(error))))
     return findings
 
 
@@ -134,7 +138,7 @@ def _images(site: Site) -> Inspected:
         )
     found = check_file(site.images, site.takes, near=False)
     if found.hospital:
-        raise DeploymentError(f"{site.images}: does not fit: {found.hospital}")
+        raise DataError(f"{site.images}: does not fit: {found.hospital}")
     images = sum(counts.get("train", 0) for counts in found.classes.values())
     yield f"{site.images}: {images:,} training images, which fit the study"
     for warning in found.warnings:

@@ -44,11 +44,12 @@ def start_node(site: Site) -> NoReturn:
         DeploymentError: keys or images cannot be used; the server is told, if it can be.
         NotReachedError: the server cannot be reached, or does not admit the site.
     """
+    findings = inspect_site(site)
     try:
-        _refuse(inspect_site(site))
-    except DeploymentError as error:
+        _refuse(findings)
+    except DeploymentError:
         with suppress(FedrobustError):
-            knock(site, str(error))
+            knock(site, next(each.told for each in findings if each.fault))
         raise
     try:
         knock(site)
@@ -58,6 +59,7 @@ def start_node(site: Site) -> NoReturn:
         "fedrobust.deployment.supernode",
         *("--superlink", site.server, "--root-certificates", str(site.authority)),
         *("--key", str(site.key), "--partition", str(site.client), "--data", str(site.images)),
+        *("--takes", site.takes.problem.words),
         *(("--own-modules", *site.own_modules) if site.own_modules else ()),
         *_budget(site),
     )

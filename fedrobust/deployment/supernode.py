@@ -9,6 +9,7 @@ so.
 
 import argparse
 import os
+import re
 import secrets
 import signal
 import socket
@@ -19,6 +20,9 @@ from fedrobust.deployment.executor import executor, when_over
 from fedrobust.errors import FedrobustError
 
 LOCAL = "127.0.0.1"
+
+TAKES = re.compile(r"\d+ x \d+ x \d+, \d+ (classes|findings)")
+"""Pattern of `fedrobust.data.problem.Problem.words`."""
 
 
 class NodeError(FedrobustError):
@@ -54,6 +58,8 @@ def check(options: argparse.Namespace) -> None:
                 f"--privacy-epsilon {epsilon} --privacy-delta {delta} --privacy-ledger {ledger}: give all three, an "
                 "epsilon above 0, a delta between 0 and 1, and a path without apostrophes and line breaks"
             )
+    if options.takes is not None and not TAKES.fullmatch(options.takes):
+        raise NodeError(f'--takes {options.takes}: such as "28 x 28 x 1, 2 classes", or findings')
     strange = [name for name in options.own_modules if not all(map(str.isidentifier, name.split(".")))]
     if strange:
         raise NodeError(f"--own-modules {strange[0]}: name an installed module, such as my_recipes")
@@ -75,8 +81,10 @@ def flower_options(options: argparse.Namespace, address: str, secret: str) -> li
 
 
 def node_config(options: argparse.Namespace) -> str:
-    """Return what the node's app is told: client number, images, modules that a study may import, privacy budget."""
+    """Return what the node's app is told: client number, images, what studies may be on and import, privacy budget."""
     told = [f"partition-id={options.partition}", f"data-path='{options.data.resolve()}'"]
+    if options.takes is not None:
+        told.append(f"takes='{options.takes}'")
     if options.own_modules:
         told.append(f"own-modules='{','.join(options.own_modules)}'")
     if options.privacy_ledger is not None:
@@ -114,6 +122,12 @@ def main() -> None:
         "--partition", type=int, required=True, help="this node's client number in the study, from 0"
     )
     parser.add_argument("--data", type=Path, required=True, help="this hospital's images, .npz")
+    parser.add_argument(
+        "--takes",
+        metavar="TEXT",
+        help='images and classes of the studies that are taken, such as "28 x 28 x 1, 2 classes" (or findings); others '
+        "are refused before the images are read (default: any)",
+    )
     parser.add_argument(
         "--own-modules",
         nargs="+",

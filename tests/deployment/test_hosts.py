@@ -183,9 +183,8 @@ def node(folder, keys, **changes):
     (folder / "mine.npz").write_bytes(b"")
     given = {"root_certificates": keys / "ca.crt", "key": keys / "node-0", "data": folder / "mine.npz"}
     budget = dict.fromkeys(("privacy_epsilon", "privacy_delta", "privacy_ledger"))
-    return argparse.Namespace(
-        **{"superlink": "127.0.0.1:8000", "partition": 0, "own_modules": [], **budget, **given, **changes}
-    )
+    given |= {"superlink": "127.0.0.1:8000", "partition": 0, "takes": None, "own_modules": []}
+    return argparse.Namespace(**{**budget, **given, **changes})
 
 
 def test_a_node_runs_apps_by_the_executor_alone(keys, tmp_path):
@@ -205,6 +204,7 @@ def test_a_node_runs_apps_by_the_executor_alone(keys, tmp_path):
         ({"data": Path("/none")}, "no such file"),
         ({"root_certificates": Path("/none")}, "no such file"),
         ({"partition": -1}, "--partition -1"),
+        ({"takes": "28 x 28 x 1, 2 classes' partition-id='1"}, "--takes .* such as"),
     ],
 )
 def test_a_node_without_its_files_does_not_start(keys, tmp_path, changes, reason):

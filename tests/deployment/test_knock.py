@@ -6,10 +6,13 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fedrobust.code_digest import code_digest
+from fedrobust.data.site_error import UNFIT
 from fedrobust.deployment import certificates, handshake, starting
 from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.front_door import FAULT_HEADER, KNOCK, FrontDoor
@@ -110,11 +113,29 @@ def test_an_authority_that_expired_is_named_before_anything_is_sent(deployment):
 
 
 def test_a_site_that_cannot_take_part_tells_the_server(deployment, monkeypatch):
-    fault = Finding("bern", "x.npz: does not fit", fault=True)
+    fault = Finding("bern", "x.npz: no such file", fault=True, told="no such file")
     monkeypatch.setattr(starting, "inspect_site", lambda _: [fault])
-    with answering(deployment) as (site, asked), pytest.raises(DeploymentError, match="does not fit"):
+    with answering(deployment) as (site, asked), pytest.raises(DeploymentError, match="no such file"):
         starting.start_node(site)
-    assert asked[0][1][FAULT_HEADER] == "x.npz: does not fit"
+    assert asked[0][1][FAULT_HEADER] == "no such file"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "here"),
+    [
+        ({"train_labels": np.arange(12) % 7}, "labels go up to 6, hospitals has 0 to 1"),
+        ({"train_images": np.full((12, 28, 28), 0.625)}, "values run from 0.625 to 0.625"),
+        ({"train_images": np.zeros((12, 28, 32), np.uint8)}, r"images of \(28, 32, 1\)"),
+    ],
+    ids=["labels", "grey levels", "shape"],
+)
+def test_the_server_is_not_told_what_an_error_says_of_the_images(deployment, wrong, here):
+    images = deployment.folder / "own.npz"
+    own = {"train_images": np.zeros((12, 28, 28), np.uint8), "train_labels": np.arange(12) % 2}
+    np.savez(images, **{**own, **wrong})
+    with answering(deployment) as (site, asked), pytest.raises(DeploymentError, match=here):
+        starting.start_node(replace(site, data=str(images)))
+    assert asked[0][1][FAULT_HEADER] == UNFIT
 
 
 def responded(door, headers, path=KNOCK):

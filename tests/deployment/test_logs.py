@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from deployed import study
 
+from fedrobust.data.dataset import DataError
+from fedrobust.data.site_error import told_server
 from fedrobust.deployment.app import in_sentences
 from fedrobust.deployment.keys import SITES, NodeKey, read_node_keys
 from fedrobust.errors import FedrobustError
@@ -27,9 +29,15 @@ def test_an_error_of_this_project_is_logged_as_its_sentence_and_others_with_thei
     )
     other = ValueError("?")
     log(logging.ERROR, "%s raised an exception", "ClientApp", exc_info=other)
+    for cause in (DataError("labels go up to 6"), other):
+        withheld = told_server(cause)
+        withheld.__cause__ = cause
+        log(logging.ERROR, "%s raised an exception", "ClientApp", exc_info=withheld)
     log(logging.INFO, "started")
     assert logged == [
         (logging.ERROR, "x.npz: no such file", {}),
+        (logging.ERROR, "ClientApp raised an exception", {"exc_info": other}),
+        (logging.ERROR, "labels go up to 6", {}),
         (logging.ERROR, "ClientApp raised an exception", {"exc_info": other}),
         (logging.INFO, "started", {"exc_info": None}),
     ]

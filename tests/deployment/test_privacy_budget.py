@@ -101,6 +101,7 @@ def test_the_node_is_started_with_the_budget_and_tells_its_app(with_budget, monk
     options = argparse.Namespace(
         partition=0,
         data=site.images,
+        takes="28 x 28 x 1, 2 classes",
         own_modules=[],
         privacy_epsilon=8.0,
         privacy_delta=1e-5,
@@ -111,6 +112,7 @@ def test_the_node_is_started_with_the_budget_and_tells_its_app(with_budget, monk
     assert parse_config_args([supernode.node_config(options)]) == {
         "partition-id": 0,
         "data-path": str(site.images),
+        "takes": "28 x 28 x 1, 2 classes",
         "privacy-epsilon": 8.0,
         "privacy-delta": 1e-5,
         "privacy-ledger": str(site.budget.ledger),
@@ -131,8 +133,7 @@ def test_the_node_is_started_with_the_budget_and_tells_its_app(with_budget, monk
 def test_a_node_with_half_a_budget_does_not_start(deployment, changes):
     site = deployment.sites[0]
     given = {"privacy_epsilon": 8.0, "privacy_delta": 0.01, "privacy_ledger": Path("ledger.json"), **changes}
-    options = argparse.Namespace(
-        root_certificates=site.authority, key=site.key, data=site.images, own_modules=[], partition=0, **given
-    )
+    held = {"root_certificates": site.authority, "key": site.key, "data": site.images}
+    options = argparse.Namespace(**held, takes=None, own_modules=[], partition=0, **given)
     with pytest.raises(supernode.NodeError, match=r"give all three"):
         supernode.check(options)
