@@ -2,10 +2,14 @@
 
 import datetime
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from logging import INFO
 from pathlib import Path
 from typing import Any
+
+from flwr.supercore import log
 
 from fedrobust.checks import check_protection
 from fedrobust.errors import ConfigError
@@ -85,8 +89,11 @@ class SiteBudget:
             BudgetError: the budget does not allow it; nothing is trained.
         """
         now = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}"
-        name = study.experiment.name
-        self.budget.reserve(Update(name, self.digest, round, self.releases(study, images), now))
+        update = Update(study.experiment.name, self.digest, round, self.releases(study, images), now)
+        spent = self.budget.reserve(update)
+        # An older copy of the ledger is completed by these lines.
+        log(INFO, "privacy budget: counted %s", json.dumps(asdict(update)))
+        log(INFO, "privacy budget: epsilon %.3g of %g is spent", spent, self.budget.epsilon)
 
     def releases(self, study: Study, images: int) -> Releases:
         """Return the releases of one round at a site with so many images.

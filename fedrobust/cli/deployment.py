@@ -132,6 +132,18 @@ def renew(
 
 
 @deploy.command(
+    cls=Command, epilog=examples("fedrobust deploy ledger .", "fedrobust deploy ledger hospitals/bern")
+)
+def ledger(folder: Annotated[Path, typer.Argument(help="The site's folder.")]) -> None:
+    """Make the ledger of a site's privacy budget, once, before its images are trained on."""
+    from fedrobust.deployment.folders import site_folder
+    from fedrobust.deployment.ledger import make_ledger
+
+    path = make_ledger(site_folder(expanded(folder)))
+    typer.echo(f"{path}: an empty ledger: right only if no study has been trained on these images yet")
+
+
+@deploy.command(
     cls=Command, epilog=examples("fedrobust deploy serve .", "fedrobust deploy serve hospitals/server")
 )
 def serve(

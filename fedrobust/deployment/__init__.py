@@ -10,6 +10,7 @@ deployable     which studies are refused
 certificates   X.509 certificates and key pairs
 inspection     checks the folders
 renewal        renews certificates and keys
+ledger         makes the ledger of a site's privacy budget
 starting       starts the server or a node from its folder
 knock          a site asks whether it is admitted, before its node starts
 control        starts a run at a running server, and follows it

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from fedrobust.privacy.accounting import Releases, epsilon_together
 
 
 class BudgetError(FedrobustError, RuntimeError):
-    """A site's privacy budget does not allow an update, or its ledger cannot be read."""
+    """A site's privacy budget does not allow an update, or its ledger is missing or cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class PrivacyBudget:
     The updates of all studies are one composition of Gaussian mechanisms on the same images: epsilon is the smaller
     bound of Rényi divergences and privacy loss distributions (see `epsilon_together`). Neighbouring sets of images
     differ in one image that is added or removed. An update is written to the ledger **before** it is trained: one that
-    was interrupted, or that the server asks for twice, counts each time.
+    was interrupted, or that the server asks for twice, counts each time. Without a ledger nothing is trained: one that
+    was lost is not one in which nothing is spent.
 
     Attributes:
         epsilon: the most.
@@ -76,6 +77,7 @@ class PrivacyBudget:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     budget = PrivacyBudget(2.0, 1e-3, Path(folder) / "ledger.json")
+        ...     budget.create()
         ...     first = budget.reserve(Update("mine", "0f3a", 1, Releases(4.0, 1)))
         ...     second = budget.reserve(Update("mine", "0f3a", 2, Releases(4.0, 1)))
         >>> round(first, 1), round(second, 1)
@@ -86,28 +88,52 @@ class PrivacyBudget:
     delta: float
     ledger: Path = field(compare=False)
 
+    def create(self) -> None:
+        """Write an empty ledger, in a folder that is there.
+
+        Raises:
+            BudgetError: there is one.
+            DiskError: it cannot be written.
+        """
+        with self._locked():
+            if self.ledger.exists():
+                raise BudgetError(
+                    f"{self.ledger}: there is a ledger already, with {len(self.updates())} updates"
+                )
+            self._write(())
+
     def updates(self) -> tuple[Update, ...]:
         """Return all updates so far.
 
         Raises:
-            BudgetError: the ledger is damaged.
+            BudgetError: the ledger is missing, damaged, or not to be read by this user.
         """
         try:
             held = json.loads(self.ledger.read_text(encoding="utf-8"))
             return tuple(Update.read(one) for one in held["updates"])
-        except FileNotFoundError:
-            return ()
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise BudgetError(
-                f"{self.ledger}: the ledger of the privacy budget cannot be read ({error}): put back a copy; without "
-                "it nobody knows what the images have spent"
+                f"{self.ledger}: there is no ledger of the privacy budget, and nobody knows what the images have "
+                "spent: mount its disk, or put the file back; if they have spent nothing yet, make one with "
+                "fedrobust deploy ledger FOLDER, the folder of site.toml"
+            ) from error
+        except OSError as error:
+            raise BudgetError(
+                f"{self.ledger}: the ledger of the privacy budget cannot be read: {error.strerror}; the node's user "
+                "has to read and write it"
+            ) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise BudgetError(
+                f"{self.ledger}: the ledger of the privacy budget is damaged ({error}): put back a copy, and add the "
+                "updates that were counted after it was made: the node's log has each as a line \"privacy budget: "
+                'counted"; where they are not known any more, lower privacy-epsilon by what they may have spent'
             ) from error
 
     def spent(self, *more: Releases) -> float:
         """Return the epsilon of all updates so far, and of `more` releases.
 
         Raises:
-            BudgetError: the ledger is damaged.
+            BudgetError: the ledger cannot be read.
             ConfigError: dp-accounting is not installed.
         """
         return epsilon_together([*(one.releases for one in self.updates()), *more], self.delta)
@@ -143,10 +169,11 @@ class PrivacyBudget:
         """Write an update to the ledger, and return the epsilon with it.
 
         Raises:
-            BudgetError: the budget does not allow it, or the ledger is damaged; nothing is written.
+            BudgetError: the budget does not allow it, or the ledger cannot be read; nothing is written.
             ConfigError: dp-accounting is not installed.
             DiskError: the ledger cannot be written.
         """
+        self.updates()  # of a disk that is not mounted, not even the lock is written
         with self._locked():
             before, spent = self.updates(), self.spent(update.releases)
             if not spent <= self.epsilon:
@@ -157,10 +184,13 @@ class PrivacyBudget:
                     f"{self._given}: round {update.round} of {update.study} would bring what this site's images have "
                     f"spent in {len(before)} updates to {now}: it is not trained"
                 )
-            with atomic(self.ledger, mode=0o600) as path:
-                held = {"updates": [asdict(one) for one in (*before, update)]}
-                path.write_text(json.dumps(held, indent=1), encoding="utf-8")
+            self._write((*before, update))
         return spent
+
+    def _write(self, updates: Sequence[Update]) -> None:
+        with atomic(self.ledger, mode=0o600) as path:
+            held = {"updates": [asdict(one) for one in updates]}
+            path.write_text(json.dumps(held, indent=1), encoding="utf-8")
 
     @property
     def _given(self) -> str:
@@ -171,7 +201,6 @@ class PrivacyBudget:
         """In the block, be the only process that reads and writes the ledger."""
         lock = self.ledger.with_suffix(".lock")
         try:
-            self.ledger.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = lock.open("w")
         except OSError as error:
             raise cannot_write(lock, error) from error

@@ -1,5 +1,7 @@
 """A node with a privacy budget keeps it whatever the server asks for: every update has noise, and is counted first."""
 
+import json
+
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
@@ -12,7 +14,7 @@ from fedrobust.data.problem import Problem
 from fedrobust.errors import ConfigError
 from fedrobust.flower.identity import RUN_ID, server_identity
 from fedrobust.flower.records import arrays_of, problem_config, weights_record
-from fedrobust.privacy import BudgetError, PrivacyBudget
+from fedrobust.privacy import BudgetError, PrivacyBudget, Update
 from fedrobust.study import Study
 
 PROBLEM = Problem((28, 28, 1), 2)
@@ -54,11 +56,15 @@ def hospital(tmp_path):
             sent.metadata.__dict__["_message_id"] = f"{kind}{round}"
             return node.app(sent, Context(RUN_ID, 1, node_config, RecordDict(), experiment.to_run_config()))
 
-    return asked, PrivacyBudget(3.0, 0.01, ledger)
+    budget = PrivacyBudget(3.0, 0.01, ledger)
+    budget.create()
+    return asked, budget
 
 
-def test_every_update_is_counted_with_its_own_noise_steps_and_sampling(hospital):
+def test_every_update_is_counted_with_its_own_noise_steps_and_sampling(hospital, monkeypatch):
     asked, budget = hospital
+    logged = []
+    monkeypatch.setattr("clients.site_budget.log", lambda _, text, *rest: logged.append(text % rest))
     asked(MessageType.QUERY)
     assert not budget.updates()
     for round in (1, 2):
@@ -67,6 +73,9 @@ def test_every_update_is_counted_with_its_own_noise_steps_and_sampling(hospital)
     (releases,) = {one.releases for one in budget.updates()}
     assert (releases.noise_multiplier, releases.count, releases.sampling) == (4.0, 3, "poisson")
     assert releases.rate == pytest.approx(4 / IMAGES)
+    # By these lines an older copy of the ledger is completed.
+    lines = [line.removeprefix("privacy budget: counted ") for line in logged if "counted" in line]
+    assert [Update.read(json.loads(line)) for line in lines] == list(budget.updates())
     study = Study.of(Experiment.of(**PRIVATE), PROBLEM)
     _, whole = study.dp_sgd.promise(IMAGES).spent(0.01)
     assert budget.spent() == pytest.approx(whole, rel=0.01)

@@ -5,12 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fedrobust.cli.app import deploy
 from fedrobust.deployment import starting, supernode
 from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.inspection import inspect_site
+from fedrobust.deployment.ledger import make_ledger
 from fedrobust.deployment.site import LEDGER, Site
-from fedrobust.privacy import PrivacyBudget, Releases, Update
+from fedrobust.privacy import BudgetError, PrivacyBudget, Releases, Update
 
 LINES = "privacy-epsilon = 8\nprivacy-delta = 0.01\n"
 
@@ -20,10 +23,13 @@ def with_budget(deployment):
     """Return a function from lines of ``site.toml`` to the site of the first hospital."""
     folder = deployment.sites[0].folder
 
-    def read(lines):
+    def read(lines, ledger=True):
         path = folder / "site.toml"
         path.write_text(path.read_text() + lines)
-        return Site.read(folder)
+        site = Site.read(folder)
+        if ledger:
+            make_ledger(site)
+        return site
 
     return read
 
@@ -44,8 +50,26 @@ def test_a_budget_is_read_and_written_with_its_ledger(with_budget):
 
 
 def test_studies_of_two_federations_may_share_a_ledger(with_budget, tmp_path):
-    site = with_budget(f"{LINES}privacy-ledger = '{tmp_path / 'other' / 'privacy.json'}'\n")
+    site = with_budget(f"{LINES}privacy-ledger = '{tmp_path / 'other' / 'privacy.json'}'\n", ledger=False)
     assert site.budget.ledger == tmp_path / "other" / "privacy.json"
+
+
+def test_a_ledger_is_made_once_by_its_command_and_in_a_folder_that_is_there(with_budget, deployment):
+    with pytest.raises(DeploymentError, match=r"site\.toml: no privacy budget: set privacy-epsilon"):
+        make_ledger(deployment.sites[0])
+    site = with_budget(LINES, ledger=False)
+    (missing,) = [each for each in inspect_site(site) if each.fault]
+    assert "make one with fedrobust deploy ledger FOLDER" in missing.text
+    done = CliRunner().invoke(deploy, ["ledger", str(site.folder)])
+    assert (done.exit_code, site.budget.updates()) == (0, ())
+    assert f"{site.folder / LEDGER}: an empty ledger" in done.output
+    site.budget.reserve(Update("one", "one", 1, Releases(4.0, 1)))
+    with pytest.raises(BudgetError, match=r"there is a ledger already, with 1 updates"):
+        make_ledger(site)
+    elsewhere = PrivacyBudget(8.0, 0.01, site.folder / "not mounted" / "privacy.json")
+    with pytest.raises(DeploymentError, match=r"there is no folder .*not mounted: mount its disk"):
+        make_ledger(Site(**{**vars(site), "budget": elsewhere}))
+    assert not elsewhere.ledger.parent.exists()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import math
 import multiprocessing
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,13 @@ from fedrobust.privacy import DPSGD, BudgetError, PrivacyBudget, Releases, Updat
 from fedrobust.privacy.accounting import epsilon_together
 
 ONE = Update("mine", "0f3a", 1, Releases(4.0, 1))
+
+
+def new(epsilon, ledger):
+    """Return a budget with an empty ledger."""
+    budget = PrivacyBudget(epsilon, 1e-3, ledger)
+    budget.create()
+    return budget
 
 
 def test_gaussian_mechanisms_compose_by_their_squared_ratios():
@@ -44,7 +52,7 @@ def test_no_noise_spends_everything_and_no_release_nothing():
 def test_the_rounds_of_a_study_with_noise_for_an_epsilon_fit_into_a_budget_of_it_and_no_more(tmp_path):
     training = DPSGD(epsilon=4.0, batch_size=16, rounds=5)
     one = training.releases(60, training.noise(60)).after(training.steps(60))
-    budget = PrivacyBudget(4.0, 1e-3, tmp_path / "ledger.json")
+    budget = new(4.0, tmp_path / "ledger.json")
     spent = [budget.reserve(replace(ONE, round=round, releases=one)) for round in range(1, 6)]
     assert spent == sorted(spent)
     assert spent[-1] == pytest.approx(4.0, rel=5e-3)
@@ -56,7 +64,7 @@ def test_the_rounds_of_a_study_with_noise_for_an_epsilon_fit_into_a_budget_of_it
 
 
 def test_a_study_is_refused_with_the_number_of_rounds_that_fit(tmp_path):
-    budget = PrivacyBudget(1.0, 1e-3, tmp_path / "ledger.json")
+    budget = new(1.0, tmp_path / "ledger.json")
     budget.check(ONE.releases, 2)
     with pytest.raises(
         BudgetError, match=r"epsilon 0 in 0 updates, and 9 rounds .* to \d\.\d+: 2 of them fit"
@@ -70,7 +78,7 @@ def test_a_study_is_refused_with_the_number_of_rounds_that_fit(tmp_path):
 
 
 def test_the_ledger_is_read_as_it_was_written_by_its_owner_alone(tmp_path):
-    budget = PrivacyBudget(9.0, 1e-3, tmp_path / "new" / "ledger.json")
+    budget = new(9.0, tmp_path / "ledger.json")
     poisson = Update("other", "77aa", 3, Releases(1.5, 4, "poisson", 0.25), "2026-01-01 00:00:00")
     budget.reserve(ONE)
     budget.reserve(poisson)
@@ -93,15 +101,61 @@ def test_the_ledger_is_read_as_it_was_written_by_its_owner_alone(tmp_path):
 def test_a_damaged_ledger_allows_nothing(tmp_path, text):
     budget = PrivacyBudget(9.0, 1e-3, tmp_path / "ledger.json")
     budget.ledger.write_text(text)
-    with pytest.raises(BudgetError, match=r"cannot be read .*: put back a copy"):
+    with pytest.raises(
+        BudgetError, match=r"is damaged .*: put back a copy, and add the updates that were counted"
+    ):
         budget.reserve(ONE)
     assert budget.ledger.read_text() == text
 
 
+def test_a_ledger_that_was_lost_allows_nothing_and_is_not_made_anew(tmp_path):
+    budget = new(9.0, tmp_path / "ledger.json")
+    budget.reserve(ONE)
+    budget.ledger.unlink()
+    for lost in (budget, replace(budget, ledger=tmp_path / "not mounted" / "ledger.json")):
+        asked = (
+            lost.updates,
+            lost.spent,
+            partial(lost.check, ONE.releases, 1),
+            partial(lost.reserve, ONE),
+        )
+        for ask in asked:
+            with pytest.raises(
+                BudgetError, match=r"there is no ledger .* mount its disk.* deploy ledger FOLDER"
+            ):
+                ask()
+        assert not lost.ledger.exists()
+    assert not (tmp_path / "not mounted").exists()
+
+
+def test_a_ledger_is_not_made_twice(tmp_path):
+    budget = new(9.0, tmp_path / "ledger.json")
+    budget.reserve(ONE)
+    with pytest.raises(BudgetError, match="there is a ledger already, with 1 updates"):
+        budget.create()
+    assert budget.updates() == (ONE,)
+
+
 def test_a_ledger_that_cannot_be_written_allows_nothing(tmp_path):
-    (tmp_path / "file").write_text("")
     with pytest.raises(DiskError, match="cannot be written"):
-        PrivacyBudget(9.0, 1e-3, tmp_path / "file" / "ledger.json").reserve(ONE)
+        PrivacyBudget(9.0, 1e-3, tmp_path / "none" / "ledger.json").create()
+    budget = new(9.0, tmp_path / "ledger.json")
+    (tmp_path / "ledger.lock").unlink()
+    (tmp_path / "ledger.lock").mkdir()
+    with pytest.raises(DiskError, match=r"ledger\.lock: cannot be written"):
+        budget.reserve(ONE)
+
+
+def test_a_ledger_that_another_user_owns_is_not_taken_for_a_damaged_one(tmp_path, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    budget = new(9.0, tmp_path / "ledger.json")
+    monkeypatch.setattr(type(tmp_path), "read_text", denied)
+    with pytest.raises(
+        BudgetError, match="cannot be read: Permission denied; the node's user has to read and"
+    ):
+        budget.reserve(ONE)
 
 
 def _reserve(path, count):
@@ -110,7 +164,7 @@ def _reserve(path, count):
 
 
 def test_processes_that_write_at_once_lose_no_update(tmp_path):
-    path = tmp_path / "ledger.json"
+    path = new(99.0, tmp_path / "ledger.json").ledger
     processes = [multiprocessing.Process(target=_reserve, args=(path, 5)) for _ in range(3)]
     for process in processes:
         process.start()
