@@ -25,8 +25,9 @@ class DiskError(FedrobustError, RuntimeError, OSError):
 
 @contextmanager
 def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write to, then replace `path` by it: write, fsync, rename.
+    """Yield a temporary path beside `path` to write to, then replace `path` by it: write, fsync, rename, fsync.
 
+    What was written is there after a power failure, too: both the file and the entry of its folder are synchronised.
     If the block raises, `path` stays as it was and nothing is left behind. A process that is killed leaves the
     temporary file, which it has locked: the next that writes `path` removes it, and so does `sweep`.
 
@@ -46,6 +47,7 @@ def atomic(path: Path, mode: int = 0o644) -> Iterator[Path]:
                 os.fsync(file.fileno())
             temporary.chmod(mode)
             temporary.replace(path)
+            _synchronise(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
             os.close(handle)
@@ -95,6 +97,21 @@ def cannot_write(path: Path, error: OSError) -> DiskError:
     )
     told.strerror = error.strerror
     return told
+
+
+def _synchronise(folder: Path) -> None:
+    """Let the names in `folder` survive a power failure, where the system can open folders and synchronise them."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in DISK:
+            raise
+    finally:
+        os.close(handle)
 
 
 def _remove_abandoned(path: Path) -> None:

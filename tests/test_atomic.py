@@ -1,19 +1,21 @@
 """Files are written whole or not at all, and what killed writers left goes with the next write of the same file."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 
 import pytest
 
-from fedrobust.atomic import atomic
+from fedrobust.atomic import DiskError, atomic
 
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from fedrobust.atomic import atomic
+from fedrobust.atomic import DiskError, atomic
 with atomic(Path(sys.argv[1])) as draft:
     draft.write_text("half")
     print(draft, flush=True)
@@ -101,3 +103,35 @@ def test_a_block_that_raises_leaves_the_file_as_it_was(tmp_path):
         write()
     assert names(tmp_path) == ["result.json"]
     assert path.read_text() == "before"
+
+
+def test_the_file_is_synchronised_before_it_has_its_name_and_the_folder_after(tmp_path, monkeypatch):
+    path, seen, real = tmp_path / "ledger.json", [], os.fsync
+
+    def fsync(handle):
+        real(handle)
+        place = os.readlink(f"/proc/self/fd/{handle}")
+        seen.append(("folder" if os.path.isdir(place) else "file", path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic(path) as draft:
+        draft.write_text("{}")
+    assert seen == [("file", False), ("folder", True)]
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_synchronised_does_no_harm_unless_the_disk_is_broken(
+    tmp_path, monkeypatch, number, told
+):
+    real = os.fsync
+
+    def fsync(handle):
+        if os.path.isdir(os.readlink(f"/proc/self/fd/{handle}")):
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    expected = pytest.raises(DiskError, match="Input/output error") if told else nullcontext()
+    with expected, atomic(tmp_path / "card.json") as draft:
+        draft.write_text("{}")
+    assert names(tmp_path) == ["card.json"]
