@@ -157,6 +157,7 @@ def _budget(site: Site) -> Inspected:
         f"privacy budget: epsilon {budget.spent():.3g} of {budget.epsilon:g} at delta {budget.delta:g} is spent, in "
         f"{len(updates)} updates of {studies} studies ({budget.ledger})"
     )
+    budget.check_writable()
     images = len(read_arrays(site.images, ("train_images",))["train_images"]) if site.images.is_file() else 0
     if budget.delta * images >= 1:
         raise DeploymentError(

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import math
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -102,6 +103,26 @@ class PrivacyBudget:
                 )
             self._write(())
 
+    def check_writable(self) -> None:
+        """Refuse a ledger to which this process cannot write; nothing is changed.
+
+        Raises:
+            BudgetError: its folder or its lock cannot be written or locked.
+        """
+        folder = self.ledger.parent
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # One that is not there is made with the first update, by the node's user.
+            if self._lock.exists():
+                self._lock.open("r+").close()
+        except OSError as error:
+            raise BudgetError(
+                f"{self.ledger}: updates cannot be counted there: {error.strerror}: the node's user has to write in "
+                f"{folder}; as a service it needs the line ReadWritePaths={folder} in its unit, in a container the "
+                f"option -v {folder}:{folder}:z"
+            ) from error
+
     def updates(self) -> tuple[Update, ...]:
         """Return all updates so far.
 
@@ -193,17 +214,20 @@ class PrivacyBudget:
             path.write_text(json.dumps(held, indent=1), encoding="utf-8")
 
     @property
+    def _lock(self) -> Path:
+        return self.ledger.with_suffix(".lock")
+
+    @property
     def _given(self) -> str:
         return f"privacy-epsilon = {self.epsilon:g} at privacy-delta = {self.delta:g} in site.toml"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """In the block, be the only process that reads and writes the ledger."""
-        lock = self.ledger.with_suffix(".lock")
         try:
-            file = lock.open("w")
+            file = self._lock.open("w")
         except OSError as error:
-            raise cannot_write(lock, error) from error
+            raise cannot_write(self._lock, error) from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -1,7 +1,9 @@
 """A privacy budget in ``site.toml``: how it is read, what `deploy check` says of it, and what the node is told."""
 
 import argparse
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,40 @@ def test_the_check_says_what_is_spent_and_finds_a_damaged_ledger_and_a_large_del
     assert [each.text for each in inspect_site(large) if each.fault and "by chance" in each.text]
     site.budget.ledger.write_text("")
     assert [each.text for each in inspect_site(site) if each.fault and "put back a copy" in each.text]
+
+
+def test_the_check_finds_a_ledger_that_cannot_be_written_and_says_what_a_service_needs(
+    with_budget, monkeypatch
+):
+    site = with_budget(LINES)
+    before = sorted(path.name for path in site.budget.ledger.parent.iterdir())
+    assert not [each for each in inspect_site(site) if each.fault]
+    assert sorted(path.name for path in site.budget.ledger.parent.iterdir()) == before
+
+    def read_only(**_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    (fault,) = [each for each in inspect_site(site) if each.fault]
+    folder = site.budget.ledger.parent
+    assert f"Read-only file system: the node's user has to write in {folder}" in fault.text
+    assert f"ReadWritePaths={folder} in its unit" in fault.text
+    monkeypatch.undo()
+    lock = site.budget.ledger.with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()
+    assert [each.text for each in inspect_site(site) if each.fault and "cannot be counted there" in each.text]
+
+
+def test_the_units_may_write_the_ledger_that_the_instructions_let_federations_share(deployed):
+    folder = deployed.sites[0].folder
+    (unit,) = folder.glob("*.service")
+    text = (folder / "INSTRUCTIONS.md").read_text()
+    assert "`/var/lib/fedrobust/privacy.json`" in text
+    assert "\nStateDirectory=fedrobust\n" in unit.read_text()
+    assert "privacy-ledger" in unit.read_text()
+    assert "-v FOLDER:FOLDER:z" in (folder / "Containerfile").read_text()
+    assert "privacy-ledger" not in (deployed.server.folder / "fedrobust-server.service").read_text()
 
 
 def test_the_node_is_started_with_the_budget_and_tells_its_app(with_budget, monkeypatch):
