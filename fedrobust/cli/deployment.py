@@ -174,6 +174,10 @@ def node(
     folder: Annotated[Path, typer.Argument(help="The site's folder.")],
     server: Annotated[str, typer.Option(help="HOST:PORT of the server, instead of site.toml's.")] = "",
     data: Annotated[str, typer.Option(help="The images, an .npz file, instead of site.toml's.")] = "",
+    ledger: Annotated[
+        str,
+        typer.Option(help="The ledger of the privacy budget, instead of site.toml's: for a trial, a copy."),
+    ] = "",
 ) -> None:
     """Start a site's node, until Ctrl-C or TERM; exit code 2 if keys or images are wrong, 1 if the server is."""
     from dataclasses import replace
@@ -182,6 +186,7 @@ def node(
     from fedrobust.deployment.folders import site_folder
 
     site = site_folder(expanded(folder)).connected_to(server)
+    site = site.counting_in(str(expanded(ledger)) if ledger else "")
     starting.start_node(replace(site, data=str(expanded(data))) if data else site)
 
 
@@ -237,7 +242,10 @@ def dry_run(
     rounds: Annotated[int, typer.Option(min=0, help="Rounds; 0: as many as the study has.")] = 0,
     set_: Settings = None,
 ) -> None:
-    """Try a deployment on this machine: start server and sites with their files, run the study, stop them."""
+    """Try a deployment on this machine: start server and sites with their files, run the study, stop them.
+
+    A site's privacy budget is counted in a copy of its ledger: a trial spends nothing of it.
+    """
     from fedrobust.deployment.dry_run import dry_run as dry
     from fedrobust.deployment.folders import Deployment
 

@@ -47,7 +47,8 @@ def dry_run(
     """Run the study of a deployment on this machine, with its own keys, settings and images, and stop everything.
 
     Only addresses differ: free ports of 127.0.0.1; and a site's images that are not here are replaced by the server's.
-    The logs are written to ``dry-run/`` in the folder.
+    The logs are written to ``dry-run/`` in the folder, and the ledgers of privacy budgets are copied there: a trial
+    spends nothing, and shows whether the budgets last.
 
     Args:
         deployment: its folders; those of all sites are here.
@@ -73,6 +74,7 @@ def dry_run(
     images = {site.name: _images_here(site, experiment, say) for site in deployment.sites}
     logs = deployment.folder / "dry-run"
     logs.mkdir(exist_ok=True)
+    ledgers = {site.name: _ledger_copy(site, logs, say) for site in deployment.sites}
     with ExitStack() as stack:
         port, control_port = free_ports(2)
         server = replace(deployment.server, port=port, control_port=control_port)
@@ -88,7 +90,8 @@ def dry_run(
         steering = stack.enter_context(control(server))
         _wait_for_server(steering, started, logs)
         for site in deployment.sites:
-            start(site.name, "node", ".", "--server", f"{LOCAL}:{port}", "--data", str(images[site.name]))
+            own = ("--data", str(images[site.name]), *ledgers[site.name])
+            start(site.name, "node", ".", "--server", f"{LOCAL}:{port}", *own)
         say(f"the server and {len(deployment.sites)} sites are started; their logs are in {logs}")
         wait_for_sites(steering, len(deployment.sites), START, say, lambda: _check_alive(started, logs))
         say("all sites are online, admitted by their keys")
@@ -112,6 +115,26 @@ def _images_here(site: Site, experiment: Experiment, say: Callable[[str], None])
         )
     say(f"{site.name}: {site.images} is not here; the server's images stand in")
     return own
+
+
+def _ledger_copy(site: Site, logs: Path, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Return the options of a site's node that let it count in a copy of its ledger; none without a privacy budget.
+
+    Raises:
+        BudgetError: the ledger cannot be read.
+    """
+    if site.budget is None:
+        return ()
+    trial = replace(site.budget, ledger=(logs / f"{site.name}-ledger.json").resolve())
+    trial.ledger.unlink(missing_ok=True)
+    trial.create()
+    if site.budget.ledger.is_file():
+        spent = len(site.budget.updates())
+        trial.ledger.write_bytes(site.budget.ledger.read_bytes())
+        say(f"{site.name}: counts in a copy of its ledger, with {spent} updates; the trial spends nothing")
+    else:
+        say(f"{site.name}: {site.budget.ledger} is not here; an empty ledger stands in")
+    return "--ledger", str(trial.ledger)
 
 
 def _environment(home: Path) -> Mapping[str, str]:

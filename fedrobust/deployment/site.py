@@ -84,6 +84,18 @@ class Site:
             )
         return replace(self, server=server)
 
+    def counting_in(self, ledger: str) -> "Site":
+        """Return the site with another ledger of its privacy budget; empty: its own.
+
+        Raises:
+            DeploymentError: it has no privacy budget.
+        """
+        if not ledger:
+            return self
+        if self.budget is None:
+            raise DeploymentError(f"--ledger {ledger}: site.toml sets no privacy budget (privacy-epsilon)")
+        return replace(self, budget=replace(self.budget, ledger=Path(ledger).resolve()))
+
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Return a site's folder.

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fedrobust.cli.app import deploy
-from fedrobust.deployment import starting, supernode
+from fedrobust.deployment import dry_run, starting, supernode
 from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.inspection import inspect_site
 from fedrobust.deployment.ledger import make_ledger
@@ -145,6 +145,31 @@ def test_the_units_may_write_the_ledger_that_the_instructions_let_federations_sh
     assert "privacy-ledger" in unit.read_text()
     assert "-v FOLDER:FOLDER:z" in (folder / "Containerfile").read_text()
     assert "privacy-ledger" not in (deployed.server.folder / "fedrobust-server.service").read_text()
+
+
+def test_a_dry_run_counts_in_a_copy_of_the_ledger(with_budget, deployment, tmp_path, monkeypatch):
+    said, started = [], []
+    assert dry_run._ledger_copy(deployment.sites[1], tmp_path, said.append) == ()
+    site = with_budget(LINES)
+    site.budget.reserve(Update("one", "one", 1, Releases(4.0, 1)))
+    before = site.budget.ledger.read_bytes()
+    for _ in range(2):
+        option, copy = dry_run._ledger_copy(site, tmp_path, said.append)
+        monkeypatch.setattr(starting, "start_node", started.append)
+        done = CliRunner().invoke(deploy, ["node", str(site.folder), option, copy])
+        assert done.exit_code == 0, done.output
+        counted = started[-1].budget
+        assert (counted, counted.ledger) == (site.budget, tmp_path / "bern-ledger.json")
+        assert len(counted.updates()) == 1
+        counted.reserve(Update("trial", "trial", 1, Releases(4.0, 1)))
+    assert site.budget.ledger.read_bytes() == before
+    assert said == ["bern: counts in a copy of its ledger, with 1 updates; the trial spends nothing"] * 2
+    assert counted.ledger.stat().st_mode & 0o777 == 0o600
+    site.budget.ledger.unlink()
+    dry_run._ledger_copy(site, tmp_path, said.append)
+    assert said[-1] == f"bern: {site.folder / LEDGER} is not here; an empty ledger stands in"
+    with pytest.raises(DeploymentError, match=r"site\.toml sets no privacy budget"):
+        deployment.sites[1].counting_in("x.json")
 
 
 def test_the_node_is_started_with_the_budget_and_tells_its_app(with_budget, monkeypatch):
