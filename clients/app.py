@@ -87,7 +87,7 @@ def introduce(message: Message, context: Context) -> Message:
     study = _study(message, context)
     client, training = _client(study, context), study.experiment.training
     if (budget := SiteBudget.of(context.node_config, context.run_config)) is not None:
-        budget.check(study, len(client.shard))
+        budget.check(study, len(client.shard), round_of(message))
     calibration = calibrate(study.local_training.update(training), client.shard, training.batch_size)
     answer: dict[str, int | float | list[int] | list[float]] = {
         "partition": client.client_id,
@@ -105,9 +105,7 @@ def introduce(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Reply with the weights after one local update, and its metrics."""
     weights = weights_of(message.content.array_records["weights"])
-    number = message.content.config_records["config"]["round"]
-    if type(number) is not int:
-        raise TypeError(f"round = {number!r}: a whole number")
+    number = round_of(message)
     state = arrays_of(context.state.array_records.get(STATE))
     study = _study(message, context)
     client = _client(study, context, message.content.config_records["config"].get("batchnorm"))
@@ -124,6 +122,18 @@ def train(message: Message, context: Context) -> Message:
     if sent.arrays:
         content[BESIDE] = arrays_record(sent.arrays)
     return Message(content, reply_to=message)
+
+
+def round_of(message: Message) -> int:
+    """Return the number of a message's round, from 1; of a query, of the round that is trained next.
+
+    Raises:
+        ConfigError: the message has no whole number.
+    """
+    number = message.content.config_records["config"].get("round")
+    if type(number) is not int:
+        raise ConfigError(f"round = {number!r} in the server's message; allowed: a whole number from 1")
+    return number
 
 
 def usable(new: State, old: State) -> State:

@@ -26,7 +26,7 @@ class SiteBudget:
 
     Attributes:
         budget: with its ledger.
-        digest: of the study's settings, by which rounds of a resumed run are known.
+        digest: of the study's settings, by which studies are told apart in the ledger.
     """
 
     budget: PrivacyBudget
@@ -60,21 +60,21 @@ class SiteBudget:
             )
         return cls(PrivacyBudget(float(epsilon), float(delta), Path(ledger)), digest_of(run_config))
 
-    def check(self, study: Study, images: int) -> None:
+    def check(self, study: Study, images: int, round: int) -> None:
         """Refuse a study that protects nothing before it is sent, or whose rounds the budget does not last for.
 
         Args:
             study: of the server.
             images: of the site.
+            round: from 1, with which the study begins or goes on. The ledger does not know it: rounds that were
+                repeated, or given up, are in it, too.
 
         Raises:
             ConfigError: its updates have no noise of the site's own, or something beside them would have none.
             BudgetError: the budget does not last for the rounds that are left.
         """
-        releases, rounds = self.releases(study, images), study.experiment.federation.rounds
-        done = sum(one.digest == self.digest for one in self.budget.updates())
-        # A study that was trained to its end is new when it comes again.
-        self.budget.check(releases, rounds - done % rounds)
+        left = study.experiment.federation.rounds - (round - 1)
+        self.budget.check(self.releases(study, images), max(left, 0))
 
     def reserve(self, study: Study, images: int, round: int) -> None:
         """Count an update, before it is trained.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median_low
 
 import numpy as np
-from flwr.app import Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from fedrobust.data.problem import Problem
@@ -71,6 +71,7 @@ def registry_of(
     clients: int,
     sizes: Callable[[], Sequence[int] | np.ndarray],
     timeout: float = 0.0,
+    round: int = 1,
 ) -> ClientRegistry:
     """Prepare the clients, and register those that report themselves.
 
@@ -83,11 +84,13 @@ def registry_of(
         clients: number of clients of the study.
         sizes: returns the number of images of each simulated client.
         timeout: most seconds of a node; 0: no limit.
+        round: from 1, with which the run begins or goes on: a site's privacy budget has to last from there.
 
     Raises:
         RoundError: no node sends a valid report.
     """
-    content = RecordDict({"config": problem_config(problem, layout.frozen, layout.network)})
+    config = {"round": round, **problem_config(problem, layout.frozen, layout.network)}
+    content = RecordDict({"config": ConfigRecord(config)})
     # On a coordinator every key is bound to one client of the study.
     admitted = None if isinstance(grid, SimulatedGrid) else admitted_nodes()
     introductions: dict[int, NodeInfo] = {}

@@ -9,6 +9,7 @@ from fedrobust.errors import ConfigError
 from fedrobust.memoize import part
 from fedrobust.models.recalibration import recalibration_of
 from fedrobust.randomness import noise_seed
+from fedrobust.runs.checkpoint import Checkpoint
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.forecast import Forecast
 from fedrobust.runs.record import ToleranceRecord
@@ -97,7 +98,20 @@ class ServerParts(BaselineParts):
             settings.federation.clients,
             lambda: sizes(study),
             settings.engine.client_timeout,
+            self.next_round,
         )
+
+    @property
+    def next_round(self) -> int:
+        """The round with which a run at nodes begins, or goes on; for simulated clients it does not matter: 1.
+
+        Raises:
+            RunFolderError: the run that is resumed has no checkpoint.
+        """
+        output = self.study.experiment.output
+        if isinstance(self.grid, SimulatedGrid) or not output.resume:
+            return 1
+        return Checkpoint.latest(RunFolder.open(output.dir)).round + 1
 
     @part
     def federation(self) -> Federation:

@@ -20,6 +20,8 @@ from fedrobust.study import Study
 PROBLEM = Problem((28, 28, 1), 2)
 IMAGES = 12
 
+BUDGET = {"privacy-epsilon": 3.0, "privacy-delta": 0.01, "privacy-ledger": "ledger.json"}
+
 PRIVATE = {
     "name": "mine",
     "data__samples": 60,
@@ -118,9 +120,35 @@ def test_of_a_resumed_study_only_the_rounds_that_are_left_have_to_fit(hospital):
     asked, budget = hospital
     asked(round=1)
     both = budget.spent(budget.updates()[0].releases)
-    asked(MessageType.QUERY, epsilon=both * 1.001, output__resume=True, output__dir="elsewhere")
-    with pytest.raises(BudgetError, match="1 of them fit"):
-        asked(MessageType.QUERY, epsilon=both * 1.001, name="another")
+    asked(MessageType.QUERY, 2, epsilon=both * 1.001, output__resume=True, output__dir="elsewhere")
+    with pytest.raises(BudgetError, match=r"and 2 rounds of this study .* 1 of them fit"):
+        asked(MessageType.QUERY, 1, epsilon=both * 1.001)
+
+
+@pytest.mark.parametrize(
+    ("trained", "next_round", "left"),
+    [((1, 2, 3, 3), 3, 2), ((1, 2, 3), 1, 4), ((1, 2, 3, 4), 1, 4), ((1, 2, 3, 4), 5, 0)],
+    ids=["resumed twice", "given up and begun anew", "begun anew", "at its end"],
+)
+def test_the_rounds_that_are_left_are_those_from_the_next_one_whatever_the_ledger_has(
+    hospital, trained, next_round, left
+):
+    asked, budget = hospital
+    study = Study.of(Experiment.of(**{**PRIVATE, "federation__rounds": 4}), PROBLEM)
+    digest = SiteBudget.of(BUDGET, study.experiment.to_run_config()).digest
+    one = SiteBudget(budget, digest).releases(study, IMAGES)
+    for round in trained:
+        budget.reserve(Update("mine", digest, round, one))
+    needed = budget.spent(one.after(one.count * left))
+    asked(MessageType.QUERY, next_round, epsilon=needed * 1.001, federation__rounds=4)
+    with pytest.raises(BudgetError, match=f"and {left} rounds of this study"):
+        asked(MessageType.QUERY, next_round, epsilon=needed * 0.999, federation__rounds=4)
+
+
+def test_a_message_without_a_round_is_refused(hospital):
+    asked, _ = hospital
+    with pytest.raises(ConfigError, match=r"round = 1\.5 in the server's message; allowed: a whole number"):
+        asked(MessageType.QUERY, 1.5)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,9 @@ class Simulation(SimulatedGrid):
         super().__init__(lambda _: SimpleNamespace(answer=answer, close=lambda: None), {}, clients, workers)
 
 
+ASKED = {"round": 1, "image-shape": [28, 20, 3], "classes": 4}
+
+
 def registered(grid, clients, timeout=0.0) -> ClientRegistry:
     return registry_of(grid, PROBLEM, LAYOUT, clients, lambda: range(20, 20 + clients), timeout)
 
@@ -135,7 +138,13 @@ def test_every_node_is_asked_once_in_the_order_of_their_ids():
     assert [message.metadata.dst_node_id for message in grid.asked] == [7, 19, 31]
     for message in grid.asked:
         assert (message.metadata.message_type, message.metadata.group_id) == (MessageType.QUERY, "0")
-        assert dict(message.content) == {"config": ConfigRecord({"image-shape": [28, 20, 3], "classes": 4})}
+        assert dict(message.content) == {"config": ConfigRecord(ASKED)}
+
+
+def test_nodes_are_told_the_round_with_which_a_resumed_run_goes_on():
+    grid = Carrier({31: 0})
+    registry_of(grid, PROBLEM, LAYOUT, 1, lambda: [20], round=3)
+    assert [message.content["config"]["round"] for message in grid.asked] == [3]
 
 
 def test_clients_are_those_that_introduced_themselves_with_what_they_said():
@@ -233,7 +242,7 @@ def test_a_simulation_has_all_clients_with_the_sizes_of_its_partition():
     assert sorted(message.metadata.dst_node_id for message in asked) == [1, 2], "one client a worker"
     for message in asked:
         assert (message.metadata.message_type, message.metadata.group_id) == (MessageType.QUERY, "0")
-        assert dict(message.content) == {"config": ConfigRecord({"image-shape": [28, 20, 3], "classes": 4})}
+        assert dict(message.content) == {"config": ConfigRecord(ASKED)}
 
 
 def test_the_next_clients_are_asked_until_one_is_ready():

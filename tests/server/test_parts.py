@@ -13,6 +13,8 @@ from fedrobust.config import ConfigError
 from fedrobust.defences.bit_depth import BitDepth
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.layout import Layout, Weights
+from fedrobust.runs.checkpoint import Checkpoint
+from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.training.losses import BalancedSoftmax
 from server.aggregation_step import AggregationStep
 from server.baseline_parts import MOST_COMPARED
@@ -115,10 +117,21 @@ def test_clients_are_asked_to_get_ready(noted):
     images, partition = shared((0, 1, 1), (8, 0, 0))
     parts = parts_of(images, partition, federation__clients=2, engine__client_timeout=7.0)
     assert parts.registry == "registry"
-    ((_, grid, problem, layout, clients, sizes, timeout),) = seen
-    assert (grid, layout, clients, timeout) == ("grid", LAYOUT, 2, 7.0)
+    ((_, grid, problem, layout, clients, sizes, timeout, round),) = seen
+    assert (grid, layout, clients, timeout, round) == ("grid", LAYOUT, 2, 7.0, 1)
     assert (problem.image_shape, problem.classes) == ((5, 4, 1), 3)
     assert sizes().tolist() == [2, 8]
+
+
+def test_clients_of_a_run_that_is_resumed_are_asked_for_its_next_round(tmp_path):
+    run = RunFolder.create("run", str(tmp_path))
+    Checkpoint(2, weights(1.0), weights(1.0), 0.0, "", {}).save(run)
+    parts = parts_of(output__resume=True, output__dir=str(run.path))
+    run.write_study(parts.study.experiment)
+    assert parts.next_round == 3
+    (run.path / "checkpoints").rename(run.path / "elsewhere")
+    with pytest.raises(RunFolderError, match="it has no checkpoint"):
+        _ = parts.next_round
 
 
 def test_the_federation_is_made_of_its_clients_and_its_step():
