@@ -264,7 +264,7 @@ class ModelParts:
         """Return sentences on unused settings, the prediction-time defence and the attack before the first round."""
         study = self.study
         malicious, clients = study.schedule.malicious, study.experiment.federation.clients
-        said = [*told(study.experiment), *defence_remarks(study)]
+        said = [*study.dataset.remarks, *told(study.experiment), *defence_remarks(study)]
         if study.detector is not None:
             said.append(
                 f'model.detector = "{study.experiment.model.detector}": it is fitted after the last round, to the '

@@ -23,6 +23,7 @@ def predict(
     samples: int = 1000,
     alpha: float = 0.001,
     seed: int | None = None,
+    skip_unreadable: bool = False,
 ) -> "Predictions":
     """Classify single images with a run's model.
 
@@ -41,6 +42,8 @@ def predict(
         samples: noisy copies of an image that estimate the probability of its class; another 100 select the class.
         alpha: probability that a certificate is wrong, an image.
         seed: of the noise; None: the system's random numbers, which nobody can know when an image is made.
+
+        skip_unreadable: whether images that cannot be read are left out; ``.unreadable`` names them.
 
     Returns:
         A sequence of `Prediction`: ``image``, ``name``, ``label``, ``probability``, ``probabilities``, ``changes``,
@@ -67,7 +70,14 @@ def predict(
     if sigma:
         smoothing, draw = Smoothing(sigma, samples=samples, alpha=alpha), np.random.default_rng(seed)
     return classified(
-        model, _flat(images), fit=fit, window=window, split=split, smoothing=smoothing, draw=draw
+        model,
+        _flat(images),
+        fit=fit,
+        window=window,
+        split=split,
+        smoothing=smoothing,
+        draw=draw,
+        skip_unreadable=skip_unreadable,
     )
 
 

@@ -276,11 +276,15 @@ def _server(folder: Path, listen: str = "", port: int = 0, control_port: int = 0
 
 
 def _sites(given: str) -> dict[str, str]:
-    """Return the path of each site's images, from ``bern=/data/bern.npz,chur``."""
+    """Return the path of each site's images, from ``bern=/data/bern.npz,chur``.
+
+    A relative path is one from the current folder if there is such a file, else from the site's folder.
+    """
     found: dict[str, str] = {}
     for part in given.split(","):
         name, _, data = (text.strip() for text in part.partition("="))
         if name in found:
             fail(f"--sites {given}: {name} stands there twice")
-        found[name] = data or f"/data/{name}.npz"
+        is_here = bool(data) and not expanded(data).is_absolute() and Path(data).is_file()
+        found[name] = str(Path(data).absolute()) if is_here else data or f"/data/{name}.npz"
     return found

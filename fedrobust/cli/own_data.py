@@ -140,7 +140,9 @@ def data_check(
     for warning in found.warnings:
         say(standard_output(), f"look at: {warning}", markup=False)
     if like and found.usable:
-        typer.echo(f"it fits {like}: image size, colour and classes are the same")
+        same = "classes are" if found.named else "number of classes are"
+        unknown = "" if found.named else "; whether its labels mean the same is not known"
+        typer.echo(f"it fits {like}: image size, colour and {same} the same{unknown}")
     if not like:
         typer.echo(f"as data.name of a study: {f'no: {found.whole}' if found.whole else 'yes'}")
     if not found.usable:

@@ -45,6 +45,9 @@ def predict(
     ] = 0.0,
     samples: Samples = 1000,
     alpha: Alpha = 0.001,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read.")
+    ] = False,
     csv: Annotated[Path | None, typer.Option(help="Also write the table into this file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     json: JsonResult = False,
@@ -73,7 +76,10 @@ def predict(
             sigma=sigma,
             samples=samples,
             alpha=alpha,
+            skip_unreadable=skip_unreadable,
         )
+    for one in found.unreadable:
+        typer.echo(f"left out: {one}", err=True)
     if csv is not None:
         write_new_file(csv, found.table.to_csv(index=False))
     if json:
@@ -83,6 +89,7 @@ def predict(
                 "calibrated": False,
                 **({} if found.smoothing is None else {"smoothing": asdict(found.smoothing)}),
                 "notes": found.notes,
+                "unreadable": found.unreadable,
                 "predictions": [asdict(one) for one in found],
             }
         )

@@ -213,10 +213,13 @@ def init(
         values, about = Experiment.load(file).to_dict(), f"the study {name}"
     if data:
         from fedrobust import api
+        from fedrobust.data.search_path import seen_from
 
         dataset = api.load_dataset(data, root=data_root)
         images, sites = len(dataset.train), len(dataset.sites.names) if dataset.sites else 0
-        values = starting(data, images, sites, dataset.multilabel)
+        values = starting(
+            seen_from(path.absolute().parent, data, data_root), images, sites, dataset.multilabel
+        )
         about = f"a study of {data}, {images:,} training images"
         about += f" of {sites} sites, each a client" if sites else ""
     write_new_file(path, template(values))

@@ -49,6 +49,13 @@ def _explained(cls: type[BaseModel], item: Any) -> str:
     if not place or (item["type"] == "value_error" and len(place) == 1):
         return message
     value, hint = item["input"], ""
+    if len(place) == 1 and item["type"].startswith("model"):
+        settings = [key for key in known if key.startswith(f"{dotted}.")]
+        if settings:
+            return f"{dotted} = {shown(value)}: it is a table of settings; set one of {', '.join(settings)}"
+    if isinstance(value, str) and message.endswith("list"):
+        parts = ", ".join(f'"{part.strip()}"' for part in value.strip("[]").split(","))
+        hint = f"; on the command line with quotes around it: --set '{dotted}=[{parts}]'"
     if item["type"] == "literal_error" and isinstance(value, str):
         hint = did_you_mean(value, re.findall("'([^']+)'", message))
     return f"{dotted} = {shown(value)}: {message}{hint}{_about(cls, place)}"

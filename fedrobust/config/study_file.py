@@ -40,6 +40,10 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}{hint}"
         ) from error
+    if content.startswith((b"PK\x03\x04", b"\x93NUMPY")):
+        raise ConfigError(
+            f"{path}: arrays, and no study file; `fedrobust init study.toml --data {path}` writes a study of images"
+        )
     if len(content) > MOST_BYTES:
         raise ConfigError(f"{path}: longer than {MOST_BYTES // 2**20} MB: that is no study file")
     try:

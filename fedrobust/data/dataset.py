@@ -140,6 +140,7 @@ class Dataset:
         test_sites: of the test images; None if unknown.
         unseen: all images of sites that are held out of the three splits, by the site's name.
         whole: the data set of whose training images these are a share; None: these are all.
+        remarks: what is not known of it, a sentence each.
 
     Raises:
         DataError: fewer than two classes, a label without a name, a class or finding that train lacks, or splits
@@ -167,6 +168,7 @@ class Dataset:
     test_sites: Sites | None = None
     unseen: Mapping[str, Split] = field(default_factory=dict)
     whole: "Dataset | None" = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.classes < 2:

@@ -49,7 +49,8 @@ class FileCheck:
         file: the file.
         image_shape: (height, width, channels).
         classes: number of images of each class in each split.
-        sites: number of training images of each site; empty if unknown.
+        named: whether it names its classes.
+        sites: number of images of each site in each split whose sites are known; empty if unknown.
         values: smallest and largest grey level of all images.
         patients: whether the patients of every split are recorded; each is then in one split.
         whole: why it cannot be a study's data set (``data.name``); empty if it can.
@@ -60,7 +61,8 @@ class FileCheck:
     file: Path
     image_shape: tuple[int, int, int]
     classes: dict[str, dict[str, int]]
-    sites: dict[str, int]
+    named: bool
+    sites: dict[str, dict[str, int]]
     values: tuple[int, int]
     patients: bool
     whole: str
@@ -85,12 +87,12 @@ def check_file(path: Path, expected: Expected | None = None, near: bool = True) 
         DataError: it cannot be read as a hospital's file at all.
     """
     file = read_hospital_file(path)
-    sites = file.annotations.sites
     return FileCheck(
         file=path,
         image_shape=file.image_shape,
         classes=class_counts(file),
-        sites=sites.counts if sites else {},
+        named=file.named,
+        sites=_site_counts(file),
         values=(
             min(int(split.images.min()) for split in file.splits.values()),
             max(int(split.images.max()) for split in file.splits.values()),
@@ -100,6 +102,15 @@ def check_file(path: Path, expected: Expected | None = None, near: bool = True) 
         hospital=_why_not_like(file, expected) if expected else "",
         warnings=tuple(_warnings(file, near)),
     )
+
+
+def _site_counts(file: HospitalFile) -> dict[str, dict[str, int]]:
+    """Return the number of images of each site in each split whose sites the file tells."""
+    about = file.annotations
+    told = {"train": about.sites, "val": about.validation_sites, "test": about.test_sites}
+    counts = {split: each.counts for split in file.splits if (each := told[split])}
+    names = dict.fromkeys(name for each in counts.values() for name in each)
+    return {name: {split: each.get(name, 0) for split, each in counts.items()} for name in names}
 
 
 def _why_not_whole(path: Path) -> str:

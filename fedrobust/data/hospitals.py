@@ -54,9 +54,21 @@ def joined(paths: Sequence[Path]) -> Dataset:
             sites=sites["train"],
             validation_sites=sites["val"],
             test_sites=sites["test"],
+            remarks=_unnamed(files, names),
         )
     except DataError as error:
         raise DataError(f"data.clients ({about}): {error}") from error
+
+
+def _unnamed(files: Sequence[HospitalFile], names: Sequence[str]) -> tuple[str, ...]:
+    """Return a remark on files that do not name their classes."""
+    without = [name for file, name in zip(files, names, strict=True) if not file.named]
+    if not without:
+        return ()
+    return (
+        f"data.clients: {', '.join(without)}: no label_names in the file: whether its labels mean the same as those of "
+        "other files is not known",
+    )
 
 
 def _check_alike(files: Sequence[HospitalFile], names: Sequence[str]) -> None:

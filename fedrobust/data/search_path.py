@@ -43,6 +43,28 @@ def folders(root: str | Path = "") -> tuple[Path, ...]:
     return tuple(folder for top in roots(root) for folder in (top, top / "medmnist"))
 
 
+def seen_from(folder: Path, name: str, root: str | Path = "") -> str:
+    """Return how a study file in `folder` names the data file that `name` is for who is in the current folder.
+
+    Where it is searched, the folder of the study comes first: another file of that name there is another data set.
+
+    Args:
+        folder: of the study file.
+        name: a path that ends in ``.npz``, or the name of a data set, which stays as it is.
+        root: the setting `data.root`, see `roots`.
+
+    Example:
+        >>> seen_from(Path("/studies"), "breastmnist")
+        'breastmnist'
+    """
+    if not name.endswith(".npz") or home_of(name).is_absolute():
+        return name
+    found = resolve(name, root=root).absolute()
+    if (folder / name).is_file():
+        return name if (folder / name).samefile(found) else os.path.relpath(found, folder)
+    return os.path.relpath(found, folder) if Path(name).is_file() else name
+
+
 def resolve(path: str | Path, base: Path | None = None, root: str | Path = "") -> Path:
     """Find a file that a study names: images or weights.
 

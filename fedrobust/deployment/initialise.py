@@ -105,7 +105,8 @@ def _check(sites: Mapping[str, str], out: Path, hosts: tuple[str, ...], port: in
     for name, data in sites.items():
         if SITE_NAME.fullmatch(name) is None or name in RESERVED:
             raise DeploymentError(
-                f"--sites {name}: allowed: small letters, digits and -, at most 32, other than {', '.join(RESERVED)}"
+                f"--sites {name}: allowed: small letters, digits and -, at most 32, other than {', '.join(RESERVED)}; "
+                f"give a name and the file, such as --sites bern={data}"
             )
         if {"'", "\n"} & set(data):
             raise DeploymentError(f"--sites {name}={data}: choose a path without apostrophes and line breaks")

@@ -56,7 +56,9 @@ def entries_of(images: Iterable[Any], window: tuple[float, float] | None, split:
     return found
 
 
-def prepared(entries: Sequence[Entry], shape: Sequence[int], fit: str) -> Iterator[tuple[int, PreparedImage]]:
+def prepared(
+    entries: Sequence[Entry], shape: Sequence[int], fit: str, unreadable: list[str]
+) -> Iterator[tuple[int, PreparedImage]]:
     """Decode images, bring them to a model's size and colours, and yield each with its place among `entries`.
 
     Images deeper than 8 bits come last: white is the same value in all of them, which is known when all are read.
@@ -65,13 +67,15 @@ def prepared(entries: Sequence[Entry], shape: Sequence[int], fit: str) -> Iterat
         entries: the images.
         shape: (height, width, channels) that the model takes; height and width are equal.
         fit: "pad": the whole image, centred on black; "crop": its largest centred square.
-
-    Raises:
-        DataError: one cannot be read.
+        unreadable: gets a sentence on each image that cannot be read, which is left out.
     """
     deep: list[tuple[int, _Resized]] = []
     for place, entry in enumerate(entries):
-        one = _resized(entry, shape, fit)
+        try:
+            one = _resized(entry, shape, fit)
+        except ImageError as error:
+            unreadable.append(f"{entry.name}: {error}")
+            continue
         if one.peak is None:
             yield place, _finished(one.name, one.pixels, one.changes, shape[2])
         else:
@@ -102,10 +106,7 @@ class _Resized:
 
 
 def _resized(entry: Entry, shape: Sequence[int], fit: str) -> _Resized:
-    try:
-        picture = entry.read()
-    except ImageError as error:
-        raise DataError(f"{entry.name}: {error}") from error
+    picture = entry.read()
     pixels, changes = picture.pixels, list(picture.traits)
     size, channels = shape[0], shape[2]
     if pixels.ndim == 3 and channels == 1:

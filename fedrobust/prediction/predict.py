@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 BATCH = 64
 """Images that are decoded and classified at a time."""
 
+MOST_NAMED = 10
+"""Most unreadable images that an error names."""
+
 THRESHOLD = 0.5
 """Probability above which a finding of multi-label images is reported, as it counts in a study's figures."""
 
@@ -63,12 +66,14 @@ class Predictions(Sequence[Prediction]):
         predictions: one an image.
         smoothing: of the model; None: it predicts without noise.
         notes: what was done to the model, in sentences.
+        unreadable: images that were left out, a sentence each.
     """
 
     model: str
     predictions: tuple[Prediction, ...]
     smoothing: "Smoothing | None" = None
     notes: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def __getitem__(self, place: Any) -> Any:
         return self.predictions[place]
@@ -106,6 +111,7 @@ def predict(
     split: str = "test",
     smoothing: "Smoothing | None" = None,
     draw: np.random.Generator | None = None,
+    skip_unreadable: bool = False,
 ) -> Predictions:
     """Classify single images with a run's model.
 
@@ -117,6 +123,7 @@ def predict(
         split: of ``.npz`` files: "train", "validation" or "test".
         smoothing: predictions of the smoothed model, with certified radii; None: of the model itself.
         draw: draws its noise; None: by the system's random numbers.
+        skip_unreadable: whether images that cannot be read are left out.
 
     Raises:
         ModelFileError, LiteRTFileError, RunFolderError: the model cannot be used.
@@ -137,7 +144,8 @@ def predict(
     if smoothing is not None and expanded(model).is_dir():
         network, notes = noisy(network, Run.open(expanded(model)), smoothing)
     found: dict[int, Prediction] = {}
-    ready = prepared(entries, network.image_shape, fit)
+    unreadable: list[str] = []
+    ready = prepared(entries, network.image_shape, fit, unreadable)
     while batch := list(islice(ready, BATCH)):
         pixels = np.stack([one.pixels for _, one in batch]).astype(np.float32) / np.float32(255)
         if smoothing is not None:
@@ -153,7 +161,16 @@ def predict(
             if network.multilabel:
                 name = ", ".join(each for each, value in by_name.items() if value > THRESHOLD) or "no finding"
             found[place] = Prediction(one.name, name, label, float(row[label]), by_name, one.changes)
-    return Predictions(str(network.path), tuple(found[place] for place in sorted(found)), smoothing, notes)
+    if unreadable and not (skip_unreadable and found):
+        shown = (
+            unreadable[:MOST_NAMED] + [f"{len(unreadable) - MOST_NAMED} more"][: len(unreadable) > MOST_NAMED]
+        )
+        advice = "" if skip_unreadable else ". Mend or remove them, or leave them out: skip_unreadable"
+        raise DataError(
+            f"{len(unreadable)} of {len(entries)} images cannot be read: {'; '.join(shown)}{advice}"
+        )
+    classified = tuple(found[place] for place in sorted(found))
+    return Predictions(str(network.path), classified, smoothing, notes, tuple(unreadable))
 
 
 def noisy(network: OpenedModel, run: Run, smoothing: "Smoothing") -> tuple[OpenedModel, tuple[str, ...]]:

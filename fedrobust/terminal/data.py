@@ -61,13 +61,12 @@ def imported_table(found: "Imported") -> Table:
 
 
 def checked_table(found: "FileCheck") -> Table:
-    """Return the number of images of each class in each split, and of training images of each site."""
+    """Return the number of images of each class and of each site in each split."""
     splits = list(next(iter(found.classes.values())))
     table = Table(**PLAIN)
     add_columns(table, "", *splits)
-    for name, counts in found.classes.items():
-        table.add_row(name, *(f"{count:,}" for count in counts.values()))
-    table.add_section()
-    for name, count in found.sites.items():
-        table.add_row(name, f"{count:,}")
+    for part in (found.classes, found.sites):
+        for name, counts in part.items():
+            table.add_row(name, *(f"{counts[split]:,}" if split in counts else "-" for split in splits))
+        table.add_section()
     return table

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 
 from fedrobust.config import ConfigError, Experiment
@@ -267,3 +268,23 @@ def test_a_run_folder_names_the_folder_of_its_study(tmp_path, name, content, is_
     if content is not None:
         (run / "base.json").write_text(content.replace("HERE", str(tmp_path)))
     assert base_of(run / name) == str(tmp_path / "study" if is_used else run)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("data.held-out-sites=[Bern, Chur]", """--set 'data.held-out-sites=["Bern", "Chur"]'"""),
+        ("evaluation.epsilons=2/255", """--set 'evaluation.epsilons=["2/255"]'"""),
+        ("audit=false", "audit = False: it is a table of settings; set one of audit.enabled, "),
+    ],
+)
+def test_values_that_the_shell_took_quotes_from_are_shown_as_they_are_written(given, said):
+    with pytest.raises(ConfigError) as told:
+        Experiment.load("quickstart", [given])
+    assert said in str(told.value)
+
+
+def test_a_file_of_images_in_place_of_a_study_is_told(tmp_path):
+    np.savez(tmp_path / "mine.npz", train_images=np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(ConfigError, match=r"arrays, and no study file; `fedrobust init study.toml --data"):
+        Experiment.load(tmp_path / "mine.npz")

@@ -37,7 +37,11 @@ def test_a_good_file_has_counts_and_no_warning(written):
     assert found.usable
     assert (found.whole, found.warnings) == ("", ())
     assert found.classes["ill"] == {"train": 6, "val": 6, "test": 6}
-    assert found.sites == {"a": 4, "b": 8}
+    assert found.sites == {"a": {"train": 4}, "b": {"train": 8}}
+    every = {f"{split}_site": np.repeat(["a", "b"], [4, 8]) for split in ("train", "val", "test")}
+    assert fedrobust.check_dataset(written(**every)).sites["b"] == {"train": 8, "val": 8, "test": 8}
+    assert found.named
+    assert not fedrobust.check_dataset(written(label_names=None)).named
     assert found.values == (0, 255)
     assert not found.patients
     patients = {

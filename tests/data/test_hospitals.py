@@ -158,3 +158,11 @@ def test_sites_of_test_images_have_to_be_known(written):
     data = read_npz(written("own", 6, train_site=np.array(["a", "b", "b", "c", "c", "c"])))
     with pytest.raises(DataError, match="does not record the sites of its validation images; save val_site"):
         without_sites(data, ["c"])
+
+
+def test_files_that_name_no_classes_are_told(written):
+    names = np.array(["healthy", "ill"])
+    one, other = written("a", label_names=names), written("b")
+    (said,) = joined([one, other]).remarks
+    assert said.startswith("data.clients: b: no label_names in the file: whether its labels mean the same")
+    assert joined([one, written("c", label_names=names)]).remarks == ()

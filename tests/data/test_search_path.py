@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fedrobust.data.dataset import DataError
-from fedrobust.data.search_path import folders, resolve, roots
+from fedrobust.data.search_path import folders, resolve, roots, seen_from
 
 
 @pytest.fixture
@@ -70,3 +70,23 @@ def test_a_user_without_a_home_folder(monkeypatch):
     assert [path.as_posix() for path in roots("/srv/images")] == ["/srv/images"]
     with pytest.raises(DataError, match="no such user"):
         roots("~nobody-of-this-name")
+
+
+def test_a_study_in_another_folder_names_the_file_that_was_read(tmp_path, monkeypatch):
+    here, studies = tmp_path / "here", tmp_path / "studies"
+    for folder in (here, studies):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    (here / "mine.npz").touch()
+    for other in (False, True):  # and where the study's folder has another file of that name
+        if other:
+            (studies / "mine.npz").touch()
+        named = seen_from(studies, "mine.npz")
+        assert resolve(named, base=studies).samefile(here / "mine.npz")
+    assert seen_from(here, "mine.npz") == "mine.npz"
+    assert seen_from(studies, str(here / "mine.npz")) == str(here / "mine.npz")
+    assert seen_from(studies, "breastmnist") == "breastmnist"
+    monkeypatch.setenv("FEDROBUST_DATA", str(here))
+    monkeypatch.chdir(tmp_path)
+    (studies / "mine.npz").unlink()
+    assert seen_from(studies, "mine.npz") == "mine.npz"

@@ -241,3 +241,20 @@ def test_the_command_says_the_radius(folder, tmp_path):
     found = json.loads(CliRunner().invoke(app, [*command, "--sigma", "0.25", "--json"]).output)
     assert found["smoothing"]["samples"] == 1000
     assert [one["label"] for one in found["predictions"]] == [1, -1]
+
+
+def test_all_images_that_cannot_be_read_are_named_and_left_out_if_asked(folder, tmp_path):
+    Image.fromarray(grey(255)).save(tmp_path / "b.png")
+    for name in ("a.png", "c.png"):
+        (tmp_path / name).write_bytes((tmp_path / "b.png").read_bytes()[:40])
+    with pytest.raises(DataError, match=r"2 of 3 images cannot be read: .*a\.png.*c\.png.*skip_unreadable"):
+        fedrobust.predict(folder, tmp_path)
+    found = fedrobust.predict(folder, tmp_path, skip_unreadable=True)
+    assert [one.name for one in found] == ["bright"]
+    assert len(found.unreadable) == 2
+    told = CliRunner().invoke(app, ["predict", str(folder), str(tmp_path), "--skip-unreadable"])
+    assert told.exit_code == 0
+    assert told.output.count("left out: ") == 2
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(DataError, match="2 of 2 images cannot be read"):
+        fedrobust.predict(folder, tmp_path, skip_unreadable=True)
