@@ -15,6 +15,7 @@ from fedrobust.evaluation.smoothing import ABSTAINS, Certificate, Smoothing
 from fedrobust.evasion.models.model_file import open_model
 from fedrobust.evasion.models.predictor import Predict
 from fedrobust.evasion.run import Map, Progress
+from fedrobust.models.interface import Interface
 from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 from fedrobust.randomness import Purpose, generator
 
@@ -60,7 +61,8 @@ def certified(
     classes, found = opened.target.classes, []
     smoothed = opened.target
     if base[0] is not None:
-        smoothed = open_model(base[0], dataset.image_shape, dataset.classes).target
+        same_order = Interface(labels=opened.labels)
+        smoothed = open_model(base[0], dataset.image_shape, dataset.classes, interface=same_order).target
 
     def one(place: int) -> Certificate:
         draw = generator(seed, Purpose.SMOOTHING, 0, place)

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from fedrobust.audit.class_names import check_classes, classes_of_run, is_of_run
 from fedrobust.audit.exported import ExportedTarget
-from fedrobust.audit.opened import check_opened, file_digest, is_of_run, model_path
+from fedrobust.audit.opened import check_opened, check_run_opened, file_digest, model_path
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
 from fedrobust.errors import first_line
@@ -36,7 +37,9 @@ def companion(
     file = model_path(path, base)
     interface = interfaces.of(what, dataset)
     opened = open_model(file, dataset.image_shape, dataset.classes, space, interface=interface)
-    if not is_of_run(file):
+    if is_of_run(file):
+        check_run_opened(opened, file, dataset, "test", interfaces, what)
+    else:
         check_opened(opened, dataset, "test", interface, what)
     return f"{file.name} {file_digest(file)[:8]}", opened.target
 
@@ -69,6 +72,8 @@ def edge_companion(
             f"edge = {str(path)!r}: it takes images of {exported.shape} and knows {exported.classes} classes; the data "
             f"have {dataset.image_shape} and {dataset.classes}"
         )
+    if is_of_run(file):
+        check_classes(classes_of_run(file), dataset, interfaces, "edge")
     check_opened(exported, dataset, "test", interface, "edge")
     return f"{file.name} {file_digest(file)[:8]}", exported
 

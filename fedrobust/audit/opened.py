@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fedrobust.audit.class_names import check_classes, classes_of_run, is_of_run
 from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.litert_model import NO_GRADIENT as LITERT_HAS_NONE
 from fedrobust.audit.litert_model import LiteRTModel, is_litert, litert_model
@@ -77,6 +78,29 @@ def check_opened(
     return (note,) if note else ()
 
 
+def check_run_opened(
+    opened: Opened | ExportedTarget,
+    file: Path,
+    dataset: Dataset,
+    split: str,
+    interfaces: Interfaces,
+    what: str = "",
+) -> tuple[str, ...]:
+    """Check the class order of a model in a run folder, which takes images in [0, 1], and return notes.
+
+    By the names of the classes of its run and of the data; where there are none, by its accuracy.
+
+    Raises:
+        ConfigError: see `check_classes`.
+        MisreadModelError: another class order fits significantly better.
+    """
+    note = check_classes(classes_of_run(file), dataset, interfaces, what)
+    if not note:
+        return ()
+    interface = replace(interfaces.of(what, dataset), input=opened.format)
+    return (note, *check_opened(opened, dataset, split, interface, what))
+
+
 def _channels(opened: Opened | ExportedTarget, native: int) -> int:
     """Return the number of channels of a model's images."""
     preparation = None if isinstance(opened, ExportedTarget) else opened.preparation
@@ -141,8 +165,9 @@ def opened_with_digest(
         notes.append(NO_GRADIENT)
     if isinstance(model, LiteRTModel):
         notes.append(LITERT_HAS_NONE)
-    # A run's model takes images in [0, 1], and has the class order of its data.
-    if not (isinstance(model, str | Path) and is_of_run(model_path(model))):
+    if isinstance(model, str | Path) and is_of_run(model_path(model)):
+        notes += check_run_opened(opened, model_path(model), dataset, split, interfaces)
+    else:
         if interface.input is None and shown is not None:
             notes = [note for note in notes if not note.startswith("input format")]
             notes.append(f"input format {shown}: {shown_by}")
@@ -188,11 +213,6 @@ def opened_name(model: Any) -> str:
     if isinstance(model, str | Path):
         return expanded(model).name
     return str(getattr(model, "name", "") or getattr(model, "__name__", type(model).__name__))
-
-
-def is_of_run(file: Path) -> bool:
-    """Return whether a model's file is in a run folder."""
-    return (file.parent / "experiment.toml").is_file()
 
 
 def model_digest(model: Any, name: str = "") -> str:

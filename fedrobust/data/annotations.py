@@ -46,6 +46,16 @@ class Annotations:
     test_sites: Sites | None = None
 
 
+def are_named(label_names: Sequence[str]) -> bool:
+    """Return whether classes have names, not only their numbers.
+
+    Example:
+        >>> are_named(("0", "1")), are_named(("normal", "disease"))
+        (False, True)
+    """
+    return tuple(label_names) != tuple(map(str, range(len(label_names))))
+
+
 def read_annotations(path: Path, classes: int, images: dict[str, int]) -> Annotations:
     """Read and check the optional arrays of a file.
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from fedrobust.data.annotations import are_named
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.search_path import resolve
 from fedrobust.models.network_file import DIGITS, file_digest
@@ -56,8 +57,7 @@ def _annotations(dataset: Dataset) -> str:
         None if each is None else each.of_images.tolist()
         for each in (dataset.sites, dataset.validation_sites, dataset.test_sites)
     ]
-    named = dataset.label_names != tuple(map(str, range(len(dataset.label_names))))
-    if not (named or dataset.disease or any(sites)):
+    if not (are_named(dataset.label_names) or dataset.disease or any(sites)):
         return ""
     text = json.dumps([dataset.label_names, dataset.disease, sites], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from fedrobust.audit import Plan, companions, from_file
+from fedrobust.audit import Plan, class_names, companions, from_file
 from fedrobust.audit import images as images_module
 from fedrobust.audit import opened as opened_module
 from fedrobust.audit.attack_cache import SAMPLE
@@ -77,8 +77,8 @@ def test_a_run_folder_means_its_global_model(tmp_path, monkeypatch):
     (tmp_path / "started" / "finished").mkdir()
     assert opened_module.model_path("finished", base=tmp_path) == tmp_path / "started" / "finished"
     assert opened_module.model_path(file, base=tmp_path / "empty") == file
-    assert opened_module.is_of_run(tmp_path / "started" / "model.keras")
-    assert not opened_module.is_of_run(file)
+    assert class_names.is_of_run(tmp_path / "started" / "model.keras")
+    assert not class_names.is_of_run(file)
 
 
 def test_a_file_is_known_by_its_bytes(tmp_path):
@@ -264,7 +264,7 @@ def opened_model(shape=SHAPE, classes=2, name="net") -> SimpleNamespace:
 @pytest.fixture
 def opening(monkeypatch):
     """What would be opened and asked about, noted down."""
-    noted = SimpleNamespace(opened=[], asked=[], model=opened_model())
+    noted = SimpleNamespace(opened=[], asked=[], of_runs=[], model=opened_model())
 
     def open_model(*given, **settings):
         noted.opened.append((given, settings))
@@ -272,6 +272,7 @@ def opening(monkeypatch):
 
     monkeypatch.setattr(companions, "open_model", open_model)
     monkeypatch.setattr(companions, "check_opened", lambda *given: noted.asked.append(given) or ())
+    monkeypatch.setattr(companions, "check_run_opened", lambda *given: noted.of_runs.append(given) or ())
     monkeypatch.setattr(companions, "ExportedTarget", lambda file, interface: noted.model.target)
     return noted
 
@@ -290,7 +291,10 @@ def test_a_companion_is_opened_by_what_was_told_of_it_and_asked_about(opening, t
     assert opening.asked[1][3:] == (Interfaces().of("control", data), "control")
     (tmp_path / "experiment.toml").write_text("")
     companions.companion(tmp_path / "twin.keras", data, "native")
-    assert len(opening.asked) == 2, "a run's own model is not doubted"
+    assert len(opening.asked) == 2, "the names of its run's classes tell"
+    assert opening.of_runs == [
+        (opening.model, tmp_path / "twin.keras", data, "test", Interfaces(), "control")
+    ]
     assert companions.companion("", data, "native") is None
 
 
