@@ -202,8 +202,10 @@ def over_seeds(paths: Iterable[str | Path]) -> "pandas.DataFrame":
         paths: run folders, or sweep folders for all of their cells.
 
     Returns:
-        The settings, ``seeds`` (finished runs), and of every metric ``accuracy``, ``accuracy low`` and
-        ``accuracy high``: its mean and the limits of the mean's 95 % interval (Student's t), NaN with one seed.
+        The settings, ``seeds`` (number of seeds with a finished run), and of every metric ``accuracy``,
+        ``accuracy low`` and ``accuracy high``: its mean and the limits of the mean's 95 % interval (Student's t), NaN
+        with one seed. A seed counts once: of finished runs with the same settings and seed the first; the others are
+        named in ``attrs["repeated"]``.
 
     Raises:
         RunFolderError, SweepError: a folder has no run, or there is nothing to compare.

@@ -222,7 +222,7 @@ def compare(
 ) -> None:
     """Compare runs: the settings in which they differ, and their metrics."""
     from fedrobust import api
-    from fedrobust.sweeps.over_seeds import metrics_of
+    from fedrobust.sweeps.over_seeds import metrics_of, repeated_line
     from fedrobust.terminal.means import NOTE, means
     from fedrobust.terminal.ranks import rank_tables
     from fedrobust.terminal.screen import standard_output
@@ -260,6 +260,8 @@ def compare(
             screen.print(table)
         if over_seeds:
             typer.echo(NOTE)
+        if (over_seeds or ranks) and (line := repeated_line(summary.attrs["repeated"])):
+            typer.echo(line)
         for one in ranked:
             typer.echo(f"{one.metric.replace('_', ' ')}: {one.note}")
     written = []

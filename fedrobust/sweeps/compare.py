@@ -89,7 +89,7 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
     Unfinished runs, and failed, missing and unfinished cells, have a status but no metrics.
 
     Args:
-        paths: run folders, or sweep folders for all of their cells.
+        paths: run folders, or sweep folders for all of their cells; a folder that is named twice counts once.
 
     Returns:
         Indexed by the runs' names; metrics are numbers, NaN if absent, with the cause in ``reason``; audits
@@ -104,7 +104,10 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
     import pandas
 
     runs: list[Compared] = []
+    folders: dict[Path, str | Path] = {}
     for path in paths:
+        folders.setdefault(Path(path).expanduser().resolve(), path)
+    for path in folders.values():
         if (Path(path) / FILE).is_file():
             runs += [Compared.of_cell(row) for row in Results.open(path).rows()]
         else:

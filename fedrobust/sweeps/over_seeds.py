@@ -25,14 +25,17 @@ def over_seeds(compared: "pandas.DataFrame") -> "pandas.DataFrame":
         compared: from `fedrobust.sweeps.compare.compare`.
 
     Returns:
-        The settings, ``seeds`` (finished runs), and of every metric ``accuracy``, ``accuracy low`` and
-        ``accuracy high``: its mean and the limits of the mean's 95 % interval (Student's t), NaN with one seed.
+        The settings, ``seeds`` (number of seeds with a finished run), and of every metric ``accuracy``,
+        ``accuracy low`` and ``accuracy high``: its mean and the limits of the mean's 95 % interval (Student's t), NaN
+        with one seed. A seed counts once: of finished runs with the same settings and seed the first; the others are
+        named in ``attrs["repeated"]``.
     """
     import pandas
 
     keys = [key for key in compared.attrs["settings"] if key != SEED]
+    again = repeated(compared)
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in compared.to_dict("records"):
+    for row in compared.drop(index=again).to_dict("records"):
         groups.setdefault(tuple(str(row[key]) for key in keys), []).append(row)
     rows = [
         {
@@ -43,8 +46,42 @@ def over_seeds(compared: "pandas.DataFrame") -> "pandas.DataFrame":
         for runs in groups.values()
     ]
     table = pandas.DataFrame(rows)
-    table.attrs.update(settings=keys, figures=compared.attrs["figures"])
+    table.attrs.update(settings=keys, figures=compared.attrs["figures"], repeated=again)
     return table
+
+
+def repeated(compared: "pandas.DataFrame") -> list[str]:
+    """Return the names of finished runs with the settings and the seed of an earlier finished run.
+
+    Two runs of one seed are no sample of seeds: an interval over them would be too narrow.
+
+    Args:
+        compared: from `fedrobust.sweeps.compare.compare`; without a column ``seed`` all runs have the same seed.
+    """
+    keys = [key for key in compared.attrs["settings"] if key != SEED]
+    seen: set[tuple[str, ...]] = set()
+    found = []
+    for name, row in compared.to_dict("index").items():
+        own = tuple(str(row.get(key)) for key in (*keys, SEED))
+        if row["status"] != "finished":
+            continue
+        if own in seen:
+            found.append(str(name))
+        seen.add(own)
+    return found
+
+
+def repeated_line(names: Sequence[str]) -> str:
+    """Return a sentence on runs that were not counted, "" without any.
+
+    Example:
+        >>> repeated_line(["median (2)"])
+        'Not counted, because they repeat the seed of a run with the same settings: median (2).'
+        >>> repeated_line([])
+        ''
+    """
+    told = "Not counted, because they repeat the seed of a run with the same settings"
+    return f"{told}: {', '.join(names)}." if names else ""
 
 
 def tidy(compared: "pandas.DataFrame") -> "pandas.DataFrame":
@@ -82,6 +119,7 @@ def latex(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
     heads += ["$n$"] * bool(counts) + [_title(metric) for metric in shown]
     lines = [
         f"% Mean over {told}, and half the width of its 95 % interval (Student's t).",
+        *(f"% {line}" for line in (repeated_line(summary.attrs["repeated"]),) if line),
         rf"\begin{{tabular}}{{{'l' * len(keys)}{'r' * (len(heads) - len(keys))}}}",
         r"\toprule",
         rf"{' & '.join(heads)} \\",
@@ -115,7 +153,8 @@ def markdown(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
             *(_cell(row, metric).strip("$").replace(r"\pm", "±") for metric in shown),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    told = repeated_line(summary.attrs["repeated"])
+    return "\n".join([*lines, *(("", told) if told else ()), ""])
 
 
 def metrics_of(summary: "pandas.DataFrame", wanted: Iterable[str] = ()) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedrobust.config import ConfigError
-from fedrobust.sweeps.over_seeds import SEED, metrics_of
+from fedrobust.sweeps.over_seeds import SEED, metrics_of, repeated
 from fedrobust.sweeps.paired import Paired, holm, paired, text_of_p
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def ranks_of(compared: "pandas.DataFrame", metric: str = "") -> Ranks:
     """
     (name, *_) = metrics_of(compared, [metric] if metric else ()) or ("",)
     settings = compared.attrs["settings"]
-    rows = [row for row in compared.to_dict("records") if name and not math.isnan(row[name])]
+    once = compared.drop(index=repeated(compared)).to_dict("records")
+    rows = [row for row in once if name and not math.isnan(row[name])]
     values: dict[str, dict[str, dict[Any, float]]] = {}
     for row in rows:
         rule = " → ".join(

@@ -1,6 +1,7 @@
 """Means over seeds as tables, in LaTeX and as one value a row, and studies with several seeds."""
 
 import io
+import json
 import re
 
 import pandas
@@ -14,8 +15,9 @@ from fedrobust.cli import app
 from fedrobust.cli.new_file import check_table_file, write_table
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.paths import PathError
+from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import RunRecord
-from fedrobust.sweeps.over_seeds import latex, metrics_of, over_seeds
+from fedrobust.sweeps.over_seeds import latex, metrics_of, over_seeds, repeated
 from fedrobust.sweeps.results import Results
 from fedrobust.sweeps.seeds import seeds_of
 from fedrobust.sweeps.source import SweepSource
@@ -58,6 +60,48 @@ def test_runs_of_no_sweep_are_grouped_by_all_settings_but_the_seed(folder):
     one = fedrobust.compare([folder])
     one.attrs |= {"settings": ["seed", "federation.aggregator"], "cells": False}
     assert over_seeds(one)["seeds"].tolist() == [3, 2]
+
+
+def test_a_folder_that_is_named_twice_counts_once(folder):
+    table = fedrobust.over_seeds([folder, f"{folder}/../{folder.name}"])
+    pandas.testing.assert_frame_equal(table, fedrobust.over_seeds([folder]))
+
+
+def written_run(folder, accuracy, seed=0):
+    """A finished run of the quickstart's study, without training."""
+    folder.mkdir()
+    run = RunFolder(folder)
+    run.write_study(Experiment.of(seed=seed, data__samples=50))
+    clean = {"accuracy": accuracy, "auc": accuracy, "n": 50}
+    rounds = [{"round": 1, "clean": clean, "seconds": 2.0}]
+    record = {"schema": 1, "status": "finished", "rounds": rounds, "model-evaluation": {"clean": clean}}
+    record |= {
+        "experiment": Experiment.of(seed=seed, data__samples=50).to_dict(),
+        "student": None,
+        "export": [],
+    }
+    run.write_text("result.json", json.dumps(record))
+    return folder
+
+
+def test_runs_of_one_seed_are_not_several_seeds(tmp_path, capsys):
+    first, again = written_run(tmp_path / "first", 0.5), written_run(tmp_path / "again", 0.7)
+    other = written_run(tmp_path / "other", 0.9, seed=1)
+    table = fedrobust.over_seeds([first, again])
+    assert table["seeds"].tolist() == [1]
+    assert table["accuracy"].tolist() == [0.5]
+    assert table["accuracy low"].isna().all()
+    three = fedrobust.over_seeds([first, again, other])
+    assert (three["seeds"].tolist(), three["accuracy"].tolist()) == ([2], pytest.approx([0.7]))
+    assert three.attrs["repeated"] == repeated(fedrobust.compare([first, again, other])) == ["again"]
+    with pytest.raises(SystemExit):
+        app(["compare", str(first), str(again), str(other), "--over-seeds"])
+    assert "repeat the seed of a run with the same settings: again." in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert fedrobust.latex_table([first, again, other]).startswith("% Mean over 2 seeds")
+    assert "% Not counted" in fedrobust.latex_table([first, again, other])
+    assert "Not counted" in fedrobust.markdown_table([first, again, other])
 
 
 def test_latex_has_a_line_for_each_combination_and_escapes_names(folder):
