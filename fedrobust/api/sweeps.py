@@ -48,7 +48,7 @@ def bench(
 
     Raises:
         ConfigError, DataError: a cell is not a valid study; nothing was run.
-        RunFolderError: another process runs a sweep in `out`.
+        RunFolderError: another process runs a sweep in `out`, or it is the folder of a run.
 
     Example:
         >>> results = fedrobust.bench("rules.toml", overrides=["seed=[0, 1]"])  # doctest: +SKIP
@@ -84,7 +84,7 @@ def run_seeds(
 
     Raises:
         ConfigError, DataError: the study cannot be run as written; nothing was run.
-        RunFolderError: another process runs a sweep in `out`.
+        RunFolderError: another process runs a sweep in `out`, or it is the folder of a run.
 
     Example:
         >>> results = fedrobust.run_seeds("breast", seeds=5)  # doctest: +SKIP
@@ -151,6 +151,7 @@ def plan_bench(
     Raises:
         ConfigError, DataError: a cell is not a valid study.
         SweepError: there is no sweep in `out` to go on with.
+        RunFolderError: `out` is the folder of a run.
 
     Example:
         >>> fedrobust.plan_bench("rules.toml").seconds  # doctest: +SKIP

@@ -66,7 +66,7 @@ def bench(
 
     Raises:
         ConfigError: the settings of a cell are wrong; no cell was started.
-        RunFolderError: another process runs a sweep in `out`.
+        RunFolderError: another process runs a sweep in `out`, or it is the folder of a run.
     """
     whole = whole or sweep
     absent = missing(whole)
@@ -317,5 +317,13 @@ def check_cells(sweep: Sweep, cells: Sequence[Cell]) -> None:
 
 
 def finished_in(folder: Path) -> set[str]:
-    """Return the hashes of the finished cells in a sweep's folder, which may be new."""
-    return Results.open(folder).finished() if (folder / FILE).is_file() else set()
+    """Return the hashes of the finished cells in a sweep's folder, which may be new.
+
+    Raises:
+        RunFolderError: it is the folder of a run, whose result a sweep would hide.
+    """
+    if (folder / FILE).is_file():
+        return Results.open(folder).finished()
+    if (folder / "experiment.toml").is_file():
+        raise RunFolderError(f"out = {folder}: the folder of a run; a sweep starts in a folder without one")
+    return set()

@@ -15,7 +15,7 @@ from fedrobust.cli import app
 from fedrobust.cli.new_file import check_table_file, write_table
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.paths import PathError
-from fedrobust.runs.folder import RunFolder
+from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.over_seeds import latex, metrics_of, over_seeds, repeated
 from fedrobust.sweeps.results import Results
@@ -196,6 +196,26 @@ def test_several_seeds_are_a_sweep_that_can_be_resumed(tmp_path, monkeypatch):
     assert (len(made.cells), str(folder), more["workers"]) == (2, "runs/mine-seeds", 3)
     with pytest.raises(ConfigError, match="seeds = 1: allowed: 2 to 1000"):
         fedrobust.run_seeds(study, 1)
+
+
+def test_a_sweep_and_a_run_have_a_folder_each(tmp_path, folder):
+    run = written_run(tmp_path / "run", 0.5)
+    before = sorted(run.rglob("*"))
+    study = replace_base(Experiment.of(data__samples=50), tmp_path)
+    file = tmp_path / "sweep.toml"
+    file.write_text("seed = [0, 1]\n")
+    for start in (
+        lambda: fedrobust.run_seeds(study, 2, out=run),
+        lambda: fedrobust.bench(file, out=run),
+        lambda: api.plan_bench(file, out=run),
+    ):
+        with pytest.raises(
+            RunFolderError, match="the folder of a run; a sweep starts in a folder without one"
+        ):
+            start()
+    assert sorted(run.rglob("*")) == before
+    with pytest.raises(RunFolderError, match="the folder is not empty"):
+        fedrobust.run(study, out=folder)
 
 
 def replace_base(study, folder):
