@@ -149,6 +149,12 @@ def _show(plan: "SweepPlan", json: bool) -> None:
         standard_output().print(table)
 
 
+def _say(*lines: str) -> None:
+    """Print the lines that say something."""
+    for line in filter(None, lines):
+        typer.echo(line)
+
+
 def _end(listener: "SweepConsole | SilentSweep", quiet: bool) -> None:
     """Write the path of the page with ``--quiet``, and exit with 1 where a cell failed or could not be run."""
     if quiet:
@@ -162,6 +168,7 @@ def run_seeds(
 ) -> None:
     """Run a study with several seeds, and print means and their intervals."""
     from fedrobust import api
+    from fedrobust.sweeps.over_seeds import cut_line, metrics_of
     from fedrobust.terminal.means import NOTE, means
     from fedrobust.terminal.screen import standard_output
 
@@ -172,9 +179,10 @@ def run_seeds(
         results = api.run_seeds(study, seeds, listener, out=out, workers=workers)
     if not quiet and not json:
         screen = standard_output()
-        for table in means(api.over_seeds([results.folder]), screen.width):
+        summary = api.over_seeds([results.folder])
+        for table in means(summary, screen.width):
             screen.print(table)
-        typer.echo(NOTE)
+        _say(NOTE, cut_line(summary, metrics_of(summary)))
         _show_audited(results)
     _end(listener, quiet)
 
@@ -222,7 +230,7 @@ def compare(
 ) -> None:
     """Compare runs: the settings in which they differ, and their metrics."""
     from fedrobust import api
-    from fedrobust.sweeps.over_seeds import metrics_of, repeated_line
+    from fedrobust.sweeps.over_seeds import cut_line, metrics_of, repeated_line
     from fedrobust.terminal.means import NOTE, means
     from fedrobust.terminal.ranks import rank_tables
     from fedrobust.terminal.screen import standard_output
@@ -259,9 +267,9 @@ def compare(
         for table in shown:
             screen.print(table)
         if over_seeds:
-            typer.echo(NOTE)
-        if (over_seeds or ranks) and (line := repeated_line(summary.attrs["repeated"])):
-            typer.echo(line)
+            _say(NOTE, cut_line(summary, metrics_of(summary, metric or ())))
+        if over_seeds or ranks:
+            _say(repeated_line(summary.attrs["repeated"]))
         for one in ranked:
             typer.echo(f"{one.metric.replace('_', ' ')}: {one.note}")
     written = []

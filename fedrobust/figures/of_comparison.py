@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fedrobust.figures.drawings import dots, number
 from fedrobust.figures.figure import Figure
-from fedrobust.sweeps.over_seeds import metrics_of
+from fedrobust.sweeps.over_seeds import cut_line, metrics_of
 
 if TYPE_CHECKING:
     import pandas
@@ -48,7 +48,8 @@ def figures_of_comparison(summary: "pandas.DataFrame", metrics: Sequence[str] = 
             "axis": {"labelLimit": 320},
         }
         name = "".join(letter if letter.isalnum() else "-" for letter in metric)
-        title = f"{metric.replace('_', ' ')}: mean over seeds, 95 % interval"
+        ends = ", cut at the ends of the range" if cut_line(summary, [metric]) else ""
+        title = f"{metric.replace('_', ' ')}: mean over seeds, 95 % interval{ends}"
         found.append(
             Figure(f"comparison-{name}", title, rows, dots(rows, number("value", metric, zero=False), y))
         )

@@ -163,8 +163,8 @@ def figure_of(values: Sequence[float]) -> ClaimedFigure:
     """
     spread = Spread.of(values)
     assert spread is not None
-    low, high = (None if limit is None else min(max(limit, 0.0), 1.0) for limit in (spread.low, spread.high))
-    return ClaimedFigure(mean=spread.mean, low=low, high=high, values=tuple(values))
+    spread = spread.within(0.0, 1.0)
+    return ClaimedFigure(mean=spread.mean, low=spread.low, high=spread.high, values=tuple(values))
 
 
 def worst_of(

@@ -107,7 +107,7 @@ def audited_frame(rows: Sequence[Row]) -> "pandas.DataFrame":
     """Return the tables as one, a row a combination; unknown values are missing.
 
     ``robust low`` and ``robust high`` are the 95 % interval over images with one seed, else that of the mean over
-    seeds, or the smallest and the largest seed where it exceeds 0 to 1.
+    seeds, or the smallest and the largest seed where it exceeds 0 to 1. Intervals of gain and cost end at -1 and 1.
     """
     import pandas
 
@@ -161,8 +161,10 @@ def _table(where: str, rows: Sequence[Row], keys: Sequence[str]) -> AuditedTable
     names = {key: _name(values, own.get(control, {})) for key, values in own.items()}
     robust, clean = (_by_seed(groups, figure) for figure in (ROBUST, CLEAN))
     others = [key for key in groups if control and key != control]
-    gains = dict(zip(others, holm([paired(key, control, {"": robust}) for key in others]), strict=True))
-    costs = {key: paired(control, key, {"": clean}) for key in others}
+    gains = dict(
+        zip(others, holm([paired(key, control, {"": robust}).within(1.0) for key in others]), strict=True)
+    )
+    costs = {key: paired(control, key, {"": clean}).within(1.0) for key in others}
     points = {
         key: (fmean(_values(group, CLEAN)), fmean(_values(group, ROBUST))) for key, group in groups.items()
     }

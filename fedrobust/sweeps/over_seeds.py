@@ -1,7 +1,7 @@
 """Compared runs as tables for papers: means over seeds with their intervals, one value a row, LaTeX."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.config import ConfigError
@@ -28,7 +28,7 @@ def over_seeds(compared: "pandas.DataFrame") -> "pandas.DataFrame":
         The settings, ``seeds`` (number of seeds with a finished run), and of every metric ``accuracy``,
         ``accuracy low`` and ``accuracy high``: its mean and the limits of the mean's 95 % interval (Student's t), NaN
         with one seed. A seed counts once: of finished runs with the same settings and seed the first; the others are
-        named in ``attrs["repeated"]``.
+        named in ``attrs["repeated"]``. Intervals are cut at the ends of a metric's range, see `range_of`.
     """
     import pandas
 
@@ -101,7 +101,8 @@ def tidy(compared: "pandas.DataFrame") -> "pandas.DataFrame":
 def latex(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
     """Return means over seeds as a LaTeX table, for the package booktabs.
 
-    Shares are given in percent. After the mean stands half the width of its 95 % interval.
+    Shares are given in percent. After the mean stands half the width of its 95 % interval, or its limits where it was
+    cut at an end of the metric's range.
 
     Args:
         summary: from `over_seeds`.
@@ -118,7 +119,7 @@ def latex(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
     heads = [_escaped(key.rpartition(".")[2].replace("-", " ")) for key in keys]
     heads += ["$n$"] * bool(counts) + [_title(metric) for metric in shown]
     lines = [
-        f"% Mean over {told}, and half the width of its 95 % interval (Student's t).",
+        f"% Mean over {told}, and half the width of its 95 % interval (Student's t){_or_limits(summary, shown)}.",
         *(f"% {line}" for line in (repeated_line(summary.attrs["repeated"]),) if line),
         rf"\begin{{tabular}}{{{'l' * len(keys)}{'r' * (len(heads) - len(keys))}}}",
         r"\toprule",
@@ -135,6 +136,8 @@ def latex(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
 def markdown(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
     """Return means over seeds as a Markdown table, shares in percent; after the mean, half the width of its interval.
 
+    Where the interval was cut at an end of the metric's range, its limits stand there.
+
     Args:
         summary: from `over_seeds`.
         metrics: the columns, see `metrics_of`.
@@ -150,11 +153,12 @@ def markdown(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
         cells = [str(row[key]).replace("|", r"\|") for key in keys]
         cells += [
             str(row["seeds"]),
-            *(_cell(row, metric).strip("$").replace(r"\pm", "±") for metric in shown),
+            *(_cell(row, metric).replace("$", "").replace(r"\pm", "±") for metric in shown),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    told = repeated_line(summary.attrs["repeated"])
-    return "\n".join([*lines, *(("", told) if told else ()), ""])
+    for told in filter(None, (repeated_line(summary.attrs["repeated"]), cut_line(summary, shown))):
+        lines += ["", told]
+    return "\n".join([*lines, ""])
 
 
 def metrics_of(summary: "pandas.DataFrame", wanted: Iterable[str] = ()) -> list[str]:
@@ -186,10 +190,64 @@ def written_as(metric: str) -> tuple[int, str]:
     return (100, ".1f") if last in SHARES or last.endswith("rate") or success else (1, ".4g")
 
 
+def range_of(metric: str) -> tuple[float, float] | None:
+    """Return the least and the greatest value of a metric: 0 and 1 of shares and AUC, -1 and 1 of their differences.
+
+    Correlations (``mcc``, ``quadratic-kappa``) reach from -1 to 1, ``brier`` from 0 to 2. None for metrics without a
+    known range: their intervals are not cut.
+
+    Example:
+        >>> [range_of(name) for name in ("fgsm 4/255 accuracy", "auc", "harm auc", "clients gain", "seconds")]
+        [(0.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), None]
+    """
+    if metric.startswith(("harm ", "cost ")) or metric in ("clients gain", "mcc", "quadratic-kappa"):
+        return -1.0, 1.0
+    if metric in ("brier", "hospital gap"):
+        return 0.0, 2.0 if metric == "brier" else 1.0
+    factor, form = written_as(metric)
+    return (0.0, 1.0) if factor == 100 or form == ".3f" else None
+
+
+def is_cut(row: Mapping[str, Any], metric: str) -> bool:
+    """Return whether the interval of a metric was cut at an end of the metric's range.
+
+    Example:
+        >>> row = {"auc": 0.9, "auc low": 0.7, "auc high": 1.0}
+        >>> is_cut(row, "auc"), is_cut({**row, "auc high": 0.98}, "auc"), is_cut({"auc": 1, "auc low": None}, "auc")
+        (True, False, False)
+    """
+    low, high, ends = row[f"{metric} low"], row.get(f"{metric} high"), range_of(metric)
+    # With the same value of all seeds the interval has no width: an end of the range is then the value.
+    if ends is None or low is None or high is None or not low < high:
+        return False
+    return bool(low <= ends[0] or high >= ends[1])
+
+
+def cut_line(summary: "pandas.DataFrame", metrics: Sequence[str]) -> str:
+    """Return a sentence on which intervals were cut, "" if none was.
+
+    Args:
+        summary: from `over_seeds`.
+        metrics: those shown.
+    """
+    names = [name for name in metrics if any(is_cut(row, name) for row in summary.to_dict("records"))]
+    return f"Cut at the ends of the metric's range: intervals of {', '.join(names)}." if names else ""
+
+
+def _or_limits(summary: "pandas.DataFrame", metrics: Sequence[str]) -> str:
+    return (
+        "; its limits where it was cut at the ends of the metric's range"
+        if cut_line(summary, metrics)
+        else ""
+    )
+
+
 def _spreads(runs: Sequence[dict[str, Any]], figures: Sequence[str]) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for name in figures:
         spread = Spread.of([run[name] for run in runs if not math.isnan(run[name])])
+        ends = range_of(name)
+        spread = spread.within(*ends) if spread and ends else spread
         mean, low, high = (spread.mean, spread.low, spread.high) if spread else (None, None, None)
         found |= {name: mean, f"{name} low": low, f"{name} high": high}
     return found
@@ -200,6 +258,8 @@ def _cell(row: dict[str, Any], metric: str) -> str:
     if mean is None or math.isnan(mean):
         return "--"
     factor, form = written_as(metric)
+    if is_cut(row, metric):
+        return f"${factor * mean:{form}}$ ({factor * row[f'{metric} low']:{form}} to {factor * high:{form}})"
     half = "" if high is None or math.isnan(high) else rf" \pm {factor * (high - mean):{form}}"
     return f"${factor * mean:{form}}{half}$"
 

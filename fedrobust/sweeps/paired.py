@@ -41,6 +41,18 @@ class Paired:
     p: float | None
     adjusted: float | None = None
 
+    def within(self, reach: float) -> "Paired":
+        """Return it with its interval cut at minus and plus `reach`: no difference of two values is larger.
+
+        Example:
+            >>> cut = Paired("a", "b", 2, 0.5, -0.4, 1.4, None).within(1.0)
+            >>> cut.low, cut.high
+            (-0.4, 1.0)
+        """
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(self.low, -reach), high=min(self.high, reach))
+
 
 def paired(rule: str, other: str, values: Mapping[str, Mapping[str, Mapping[Any, float]]]) -> Paired:
     """Return two rules on the same seeds."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedrobust.config import ConfigError
-from fedrobust.sweeps.over_seeds import SEED, metrics_of, repeated
+from fedrobust.sweeps.over_seeds import SEED, metrics_of, range_of, repeated
 from fedrobust.sweeps.paired import Paired, holm, paired, text_of_p
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Ranks:
         statistic: Iman and Davenport's F; None with fewer than two settings, infinite if all settings agree.
         p: its probability if no rule differs from another.
         critical: Nemenyi's critical difference of mean ranks at 5 %; None with fewer than two settings.
-        pairs: all pairs of rules.
+        pairs: all pairs of rules; their intervals are cut where no difference of the metric's values can lie.
     """
 
     metric: str
@@ -106,7 +106,16 @@ class Ranks:
         )
         if self.settings < FEW_SETTINGS or len(self.rules) < FEW_RULES:
             text += f" With fewer than {FEW_SETTINGS} {what} or {FEW_RULES} rules, p is rough."
+        if any(_is_cut(pair, range_of(self.metric)) for pair in self.pairs if pair.p is not None):
+            text += " Intervals of differences are cut where no difference can lie."
         return text
+
+
+def _is_cut(pair: Paired, ends: tuple[float, float] | None) -> bool:
+    if ends is None or pair.low is None or pair.high is None:
+        return False
+    reach = ends[1] - ends[0]
+    return pair.low < pair.high and (pair.low <= -reach or pair.high >= reach)
 
 
 def ranks_of(compared: "pandas.DataFrame", metric: str = "") -> Ranks:
@@ -175,6 +184,9 @@ def compared_rules(
     n, k = matrix.shape
     statistic, p = friedman(mean_ranks, n) if n > 1 else (None, None)
     names = [rules[place] for place in order]
+    pairs = holm([paired(one, other, values) for one, other in itertools.combinations(names, 2)])
+    if ends := range_of(metric):
+        pairs = tuple(pair.within(ends[1] - ends[0]) for pair in pairs)
     return Ranks(
         metric,
         tuple(names),
@@ -185,7 +197,7 @@ def compared_rules(
         statistic,
         p,
         critical_difference(k, n) if n > 1 else None,
-        holm([paired(one, other, values) for one, other in itertools.combinations(names, 2)]),
+        pairs,
     )
 
 

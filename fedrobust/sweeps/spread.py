@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,17 @@ class Spread:
         deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
         reach = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
         return cls(mean, mean - reach, mean + reach, n)
+
+    def within(self, low: float, high: float) -> "Spread":
+        """Return it with its interval cut at the ends of the range of its metric.
+
+        Example:
+            >>> Spread.of([0.8, 0.9, 1.0]).within(0, 1).high, Spread.of([0.5]).within(0, 1).high
+            (1, None)
+        """
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(self.low, low), high=min(self.high, high))
 
 
 def share_limits(values: Sequence[float]) -> tuple[float, float] | None:

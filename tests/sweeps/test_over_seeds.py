@@ -17,7 +17,7 @@ from fedrobust.config import ConfigError, Experiment
 from fedrobust.paths import PathError
 from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.runs.record import RunRecord
-from fedrobust.sweeps.over_seeds import latex, metrics_of, over_seeds, repeated
+from fedrobust.sweeps.over_seeds import is_cut, latex, metrics_of, over_seeds, range_of, repeated
 from fedrobust.sweeps.results import Results
 from fedrobust.sweeps.seeds import seeds_of
 from fedrobust.sweeps.source import SweepSource
@@ -216,6 +216,45 @@ def test_a_sweep_and_a_run_have_a_folder_each(tmp_path, folder):
     assert sorted(run.rglob("*")) == before
     with pytest.raises(RunFolderError, match="the folder is not empty"):
         fedrobust.run(study, out=folder)
+
+
+def test_intervals_end_at_the_ends_of_a_metrics_range_and_that_is_said(tmp_path, capsys):
+    runs = [
+        written_run(tmp_path / f"seed-{seed}", accuracy, seed) for seed, accuracy in enumerate((0.5, 0.8))
+    ]
+    summary = fedrobust.over_seeds(runs)
+    limits = ["accuracy low", "accuracy high", "auc low", "auc high"]
+    assert summary.loc[0, limits].tolist() == [0, 1, 0, 1]
+    with pytest.raises(SystemExit):
+        app(["compare", *map(str, runs), "--over-seeds"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "65.0% 0.0 to 100.0" in shown
+    assert "Cut at the ends of the metric's range: intervals of accuracy, auc." in shown
+    table = fedrobust.latex_table(runs)
+    assert r"$65.0$ (0.0 to 100.0) & $0.650$ (0.000 to 1.000) \\" in table
+    assert "its limits where it was cut at the ends of the metric's range" in table
+    text = fedrobust.markdown_table(runs)
+    assert "| 65.0 (0.0 to 100.0) | 0.650 (0.000 to 1.000) |" in text
+    assert "Cut at the ends of the metric's range: intervals of accuracy, auc." in text
+    assert not is_cut({"auc": 1.0, "auc low": 1.0, "auc high": 1.0}, "auc")
+
+
+@pytest.mark.parametrize(
+    ("metric", "ends"),
+    [
+        ("validation balanced_accuracy", (0, 1)),
+        ("true-positive-rate", (0, 1)),
+        ("harm balanced_accuracy", (-1, 1)),
+        ("cost auc", (-1, 1)),
+        ("mcc", (-1, 1)),
+        ("hospital gap", (0, 1)),
+        ("attack-success images", None),
+        ("rule-seconds", None),
+        ("durability", None),
+    ],
+)
+def test_shares_and_their_differences_have_a_range(metric, ends):
+    assert range_of(metric) == ends
 
 
 def replace_base(study, folder):

@@ -116,6 +116,16 @@ def test_seeds_are_ranked_where_nothing_else_varies_and_a_seed_with_a_missing_ce
     assert pair.seeds == 2
 
 
+def test_intervals_of_differences_end_where_no_difference_can_lie():
+    wide = {"one": {"a": {0: 1.0, 1: 0.0, 2: 1.0}, "b": {0: 0.0, 1: 0.9, 2: 0.0}}}
+    found = compared_rules("auc", ["a", "b"], wide)
+    (pair,) = found.pairs
+    assert (pair.low, pair.high) == (-1.0, 1.0)
+    assert "Intervals of differences are cut" in found.note
+    (seconds,) = compared_rules("seconds", ["a", "b"], wide).pairs
+    assert seconds.high > 1 or seconds.low < -1
+
+
 def frame(rules):
     rows = [
         {
