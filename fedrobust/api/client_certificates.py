@@ -14,6 +14,7 @@ from fedrobust.config import ConfigError, Experiment
 from fedrobust.evaluation.client_votes import certified_clients, groups_of, majority
 from fedrobust.runs.events import Listener
 from fedrobust.runs.run import Run
+from fedrobust.study.of_run import study_of_run
 
 ONLY_THE_MODEL: dict[str, Any] = {
     "audit__enabled": False,
@@ -57,7 +58,8 @@ def certify_clients(
         classifier, which is certified against everybody, and ``malicious``: the attackers of the study itself.
 
     Raises:
-        ConfigError: the study has lines of availability, several findings an image, or too few clients.
+        ConfigError: the study has lines of availability, several findings an image, or too few clients; or its data
+            changed since `out` has runs of it.
         RunFolderError: `out` has runs of another study.
 
     Example:
@@ -77,6 +79,9 @@ def certify_clients(
         _trained(whole.changed(federation__availability=_only(group, federation.clients)), folder, listeners)
         for group, folder in zip(members, folders, strict=True)
     ]
+    for one in runs:
+        # Groups that were trained before are of no use on other images.
+        study_of_run(one)
     dataset = data_of(folders[0], "", "")
     stored, labels, described = chosen_split(dataset, split, images)
     shown = stored.astype(np.float32) / np.float32(255)

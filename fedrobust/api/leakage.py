@@ -23,6 +23,7 @@ from fedrobust.runs.resume_command import resume_command
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
 from fedrobust.study import Study
+from fedrobust.study.of_run import study_of_run
 
 FILE = "leakage.json"
 
@@ -115,12 +116,13 @@ def study_of(run: Run, data_root: str | Path = "") -> Study:
     """Return the study of a run that can be attacked.
 
     Raises:
-        ConfigError: the run is not finished, its images are multi-label, or clients draw their images on demand.
+        ConfigError: the run is not finished, its data changed, its images are multi-label, or clients draw their images
+            on demand.
     """
     if run.status != "finished":
         command = resume_command(run.path, run.record.sites is not None)
         raise ConfigError(f"{run.path}: the run is not finished ({run.status}): {command}")
-    study = Study.up_to_date(run.experiment.changed(**({"data__root": str(data_root)} if data_root else {})))
+    study = study_of_run(run, data_root)
     if study.dataset.multilabel:
         raise ConfigError(
             f'data.name = "{run.experiment.data.name}" is multi-label: attacks on privacy take data with one class an '

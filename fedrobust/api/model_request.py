@@ -28,10 +28,13 @@ from fedrobust.runs.events import AttackProgressed, Listener, listening, teller
 from fedrobust.runs.request import folder_for
 from fedrobust.runs.run import Run
 from fedrobust.spec import build
-from fedrobust.study import Study
+from fedrobust.study.of_run import study_of_run
 
 if TYPE_CHECKING:
     from fedrobust.models.interfaces import Texts
+
+OTHER_DATA = "; or name the present ones with --data (in Python data=...), to use them nevertheless"
+"""What else to do where a run's data changed."""
 
 
 @contextmanager
@@ -188,7 +191,8 @@ def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
     """Return the data set `data`; if empty, that of the run folder.
 
     Raises:
-        ConfigError: no data are named and there is no run folder, or an image may have several findings.
+        ConfigError: no data are named and there is no run folder, the run's data changed, or an image may have several
+            findings.
     """
     run = run_of(model)
     if not data and run is None:
@@ -196,11 +200,8 @@ def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
             'data = "": a model that is not in a run folder needs data: a MedMNIST name, phantom, or an .npz file '
             "(--data on the command line)"
         )
-    if data or run is None:
-        dataset = load(data, root=data_root)
-    else:
-        settings = {"data__root": str(data_root)} if data_root else {}
-        dataset = Study.up_to_date(run.experiment.changed(**settings)).dataset
+    own = None if data or run is None else study_of_run(run, data_root, OTHER_DATA)
+    dataset = load(data, root=data_root) if own is None else own.dataset
     if dataset.multilabel:
         raise ConfigError(
             f'data = "{data or dataset.name}" is multi-label: audits, attacks and exports of files take data with one '

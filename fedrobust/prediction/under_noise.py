@@ -6,7 +6,7 @@ from typing import Any
 from fedrobust.data.calibration_sample import calibration_sample
 from fedrobust.defences.smoothing import Smoothing
 from fedrobust.runs.run import Run
-from fedrobust.study import Study
+from fedrobust.study.of_run import study_of_run
 
 FEWEST = 64
 """Fewest validation images whose statistics are taken."""
@@ -30,14 +30,14 @@ def under_noise(run: Run, sigma: float, data_root: str | Path = "") -> tuple[Any
 
     Raises:
         ModelFileError: the model is missing or damaged.
-        DataError: the run's images are not on this machine.
+        ConfigError: the run's images have changed since.
+        DataError: they are not on this machine.
     """
     model = run.model()
     # Starts TensorFlow, as opening the model does.
     from fedrobust.models.statistics_behind_defence import behind_defence
 
-    settings = {"data__root": str(data_root)} if data_root else {}
-    study = Study.up_to_date(run.experiment.changed(**settings))
+    study = study_of_run(run, data_root)
     classifier = study.classifier
     if not classifier.layout.statistics:
         return model, ""

@@ -95,7 +95,9 @@ class Auditor:
         Raises:
             ConfigError, ModelError: the detector does not fit the model or the data.
         """
-        opened, _, _ = opened_with_digest(file, evaluator.dataset, "native")
+        # The run has no result yet, by which the class order would be checked.
+        own_order = Interfaces(labels={"": ",".join(map(str, range(evaluator.dataset.classes)))})
+        opened, _, _ = opened_with_digest(file, evaluator.dataset, "native", interfaces=own_order)
         assert self.detector is not None
         guard = Guarded(with_gradient(opened), evaluator.dataset, self.detector, self.detector_rate)
         epsilon = epsilon_value(self.settings.epsilon)
@@ -146,6 +148,7 @@ class Auditor:
 
         Raises:
             ModelFileError: the model is missing, or does not fit the data.
+            ConfigError, MisreadModelError: its class order is not that of the data.
         """
         self.companion(self.settings.control, dataset)
 

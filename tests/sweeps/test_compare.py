@@ -3,12 +3,16 @@
 import io
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 from pandas import isnull
 
 from fedrobust.config import Experiment
+from fedrobust.runs.record import RunRecord
+from fedrobust.sweeps import compare as module
 from fedrobust.sweeps.compare import Compared, compare, fixed_apart
+from fedrobust.sweeps.over_seeds import over_seeds
 from fedrobust.sweeps.row import Row
 from fedrobust.terminal.sweep import comparison
 
@@ -17,7 +21,7 @@ from fedrobust.terminal.sweep import comparison
 def folder(tmp_path):
     """Write a run folder with a made-up result."""
 
-    def make(name, status="finished", balanced=0.75, **settings):
+    def make(name, status="finished", balanced=0.75, digest="", **settings):
         place = tmp_path / name
         place.mkdir()
         study = Experiment.of(**settings)
@@ -29,6 +33,7 @@ def folder(tmp_path):
             "rounds": [{"round": 1, "seconds": 1.0}],
             "student": None,
             "export": [],
+            **({"dataset": {"digest": digest}} if digest else {}),
             "model-evaluation": {"clean": {"accuracy": 0.8, "balanced_accuracy": balanced, "n": 156}},
             "tolerance": {"clients": 3, "source": "truth", "malicious": 3, "probability-of-more": 0.25},
         }
@@ -95,6 +100,61 @@ def test_a_terminal_shows_names_and_values_whole(folder, runs, width):
     # Long names are folded over lines, not cut.
     letters = shown.replace("\n", "").replace(" ", "")
     assert all(attack.split("-")[0] in letters for attack in attacks[:runs])
+
+
+def test_other_images_in_the_same_file_are_a_setting(folder):
+    own = {"data__name": "mine.npz"}
+    paths = [
+        folder(f"{digest[:3]}-{seed}", digest=digest, balanced=balanced, seed=seed, **own)
+        for digest, balanced in (("old" * 9, 0.5), ("new" * 9, 0.75))
+        for seed in (0, 1)
+    ]
+    table = compare(paths)
+    assert table["data.digest"].tolist() == 2 * ["old" * 4] + 2 * ["new" * 4]
+    means = over_seeds(table)
+    assert means["data.digest"].tolist() == ["old" * 4, "new" * 4]
+    assert means["seeds"].tolist() == [2, 2]
+    assert means["balanced_accuracy"].tolist() == [0.5, 0.75]
+    assert "data.digest" not in compare(paths[:2])
+    other = folder("shards", digest="new" * 9, data__partition="shards", **own)
+    assert compare([paths[0], other])["data.digest"].tolist() == ["old" * 4, "new" * 4]
+
+
+def test_other_files_and_phantoms_of_other_seeds_need_no_digest(folder):
+    paths = [
+        folder("one", digest="a" * 64, data__name="one.npz"),
+        folder("two", digest="b" * 64, data__name="two.npz"),
+        folder("zero", digest="c" * 64, seed=0),
+        folder("first", digest="d" * 64, seed=1),
+    ]
+    assert "data.digest" not in compare(paths)
+
+
+def test_seeds_of_sweeps_on_other_images_are_not_pooled(tmp_path, monkeypatch):
+    """Two sweeps of other seeds: no cell of one has a counterpart in the other."""
+
+    def sweep(name, digest, seeds):
+        rows = [
+            Row(f"h{seed}", "finished", {"seed": seed}, {"seed": seed, "data": {"name": "mine.npz"}}, {"auc": 0.5},
+                "", f"cells/h{seed}", "")
+            for seed in seeds
+        ]  # fmt: skip
+        run = RunRecord.read({"schema": 2, "status": "finished", "rounds": [], "experiment": {}, "student": None,
+                              "export": [], "dataset": {"digest": digest}})  # fmt: skip
+        return tmp_path / name, SimpleNamespace(rows=lambda: rows, folder=tmp_path / name), run
+
+    sweeps = [sweep("old", "old" * 9, (0, 1)), sweep("new", "new" * 9, (2, 3))]
+    for path, _, _ in sweeps:
+        path.mkdir()
+        (path / module.FILE).touch()
+    opened = SimpleNamespace(open=lambda path: next(results for name, results, _ in sweeps if name == path))
+    monkeypatch.setattr(module, "Results", opened)
+    monkeypatch.setattr(
+        module, "record_in", lambda folder: next(r for p, _, r in sweeps if p in folder.parents)
+    )
+    means = over_seeds(compare([path for path, _, _ in sweeps]))
+    assert means["seeds"].tolist() == [2, 2]
+    assert means["data.digest"].tolist() == ["old" * 4, "new" * 4]
 
 
 def test_sweeps_that_differ_in_what_none_of_them_sweeps_are_not_pooled():
