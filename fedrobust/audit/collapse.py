@@ -75,6 +75,30 @@ def signs_of_collapse(labels: np.ndarray, logits: Logits) -> list[str]:
     return signs
 
 
+def shows_collapse(labels: np.ndarray, logits: Logits) -> bool:
+    """Return whether these logits are shown to be no better than a constant classifier's.
+
+    They are if nearly all answers are one class, or if the interval of balanced accuracy or of Matthews' correlation
+    lies at or below a constant classifier's as a whole. A sign of collapse alone may be that of too few images.
+
+    Example:
+        >>> labels = np.array([0, 1] * 20)
+        >>> shows_collapse(labels, np.eye(2)[labels * 0]), shows_collapse(labels, np.eye(2)[1 - labels])
+        (True, True)
+        >>> better_by_chance = np.where(np.arange(40) < 22, labels, 1 - labels)
+        >>> shows_collapse(labels, np.eye(2)[better_by_chance])
+        False
+    """
+    if any(sign.startswith("class") for sign in signs_of_collapse(labels, logits)):
+        return True
+    found = figures(labels, logits)
+    balanced, mcc = found["balanced accuracy"], found["mcc"]
+    assert balanced.interval is not None
+    assert mcc.interval is not None
+    below = balanced.constant is not None and balanced.interval[1] <= balanced.constant
+    return below or mcc.interval[1] <= 0
+
+
 def _highest_other_recall(labels: np.ndarray, logits: Logits, answer: int) -> float:
     """Return the highest recall of the classes that are there, but `answer`; 0 if there are none."""
     right = logits.argmax(axis=1) == labels

@@ -7,6 +7,9 @@ from typing import Any
 from fedrobust.audit.review import ADVICE, UNDECIDED
 from fedrobust.runs.record import FindingRecord
 
+SHOWN = "shown"
+"""In the details of a check for collapse: the images show that the model does not solve its task."""
+
 
 class Outcome(StrEnum):
     """The outcome of a check."""
@@ -27,7 +30,7 @@ class Weight(StrEnum):
     """The consequence of a failed check for the verdict."""
 
     DEGENERATE = "degenerate"
-    """The model does not solve its task: its robustness has no meaning."""
+    """The model cannot be told from a constant classifier: its robustness has no meaning."""
     NOT_ROBUST = "not robust"
     """Adversarial images were found."""
     NOT_PROVEN = "not proven"

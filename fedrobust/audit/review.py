@@ -25,7 +25,8 @@ ADVICE = {
     ),
     "too few images": Advice("too few images", "Audit more images, of at least two classes."),
     "collapsed classifier: clean images": Advice(
-        "collapsed classifier", "Train the model further, or check the meaning of its labels."
+        "collapsed classifier",
+        "Train the model further, check the meaning of its labels, or audit more images.",
     ),
     "collapsed classifier: under attack": Advice(
         "broken", "Train with adversarial images, at this epsilon or above."

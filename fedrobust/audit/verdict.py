@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedrobust.audit.finding import Finding, Weight, share
+from fedrobust.audit.finding import SHOWN, Finding, Weight, share
 from fedrobust.audit.review import ADVICE
 
 ORDER = (Weight.DEGENERATE, Weight.NOT_ROBUST, Weight.NOT_PROVEN)
@@ -85,7 +85,14 @@ def _looked_quickly(tally: Tally) -> str:
 
 
 def _degenerate(failed: Sequence[Finding], blind: str, tally: Tally) -> str:
-    return f"The model does not solve its task, so that its robustness has no meaning: {failed[0].figure}."
+    if any(one.details.get(SHOWN) for one in failed):
+        return (
+            f"The model does not solve its task, so that its robustness has no meaning: {failed[0].figure}."
+        )
+    return (
+        f"On {tally.n} images the model cannot be told from a constant classifier, so that its robustness has no "
+        f"meaning: {failed[0].figure}."
+    )
 
 
 def _not_robust(failed: Sequence[Finding], blind: str, tally: Tally) -> str:

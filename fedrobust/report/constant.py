@@ -1,4 +1,4 @@
-"""Models that are no better than a constant classifier."""
+"""Models that are close to a constant classifier, or cannot be told from one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,7 +16,7 @@ UNSEEN = 1 - COLLAPSED
 
 
 def warnings(run: Run) -> list[str]:
-    """Return warnings of models that are no better than a constant classifier, clean and under attack.
+    """Return warnings of models that cannot be told from a constant classifier, clean and under attack.
 
     They are close to one, see `constant_answer`, or the 95 % interval of the accuracy contains the majority rate. Test
     images of one class cannot tell: there a constant classifier makes no mistake.

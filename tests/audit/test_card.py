@@ -57,7 +57,7 @@ def searched():
 
 def finding(check="made up", outcome=Outcome.PASSED, weight=Weight.NOT_PROVEN, **texts) -> Finding:
     given = {"figure": "a figure", "rule": "a rule", "sentence": "A sentence.", "source": "a source"} | texts
-    return Finding(check, outcome, weight, details={}, **given)
+    return Finding(check, outcome, weight, **{"details": {}, **given})
 
 
 def test_a_card_says_of_what_it_is_and_how_it_was_made(searched):
@@ -316,12 +316,23 @@ def test_what_was_left_out_is_not_proven():
 
 
 def test_what_does_nothing_says_its_figure():
-    verdict = Verdict.of([failed("empty", Weight.DEGENERATE, figure="always class 0"), failed("x")], NUMBERS)
+    empty = failed("empty", Weight.DEGENERATE, figure="always class 0", details={"shown": True})
+    verdict = Verdict.of([empty, failed("x")], NUMBERS)
     assert verdict.word == "degenerate"
     assert verdict.sentence == (
         "The model does not solve its task, so that its robustness has no meaning: always class 0."
     )
     assert verdict.deciding == ("empty",)
+
+
+def test_few_images_do_not_show_that_a_model_is_no_better_than_a_constant_one():
+    few = failed("few", Weight.DEGENERATE, figure="47.7 to 74.7 %", details={"shown": False})
+    verdict = Verdict.of([few], NUMBERS)
+    assert verdict.word == "degenerate"
+    assert verdict.sentence == (
+        f"On {NUMBERS.n} images the model cannot be told from a constant classifier, so that its robustness has no "
+        "meaning: 47.7 to 74.7 %."
+    )
 
 
 def test_what_is_broken_says_how_much_by_what_and_what_of_the_lead_is_left():

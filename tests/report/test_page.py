@@ -304,6 +304,23 @@ def test_verdict_and_worst_attack_stand_first(folder, result):
 
 
 @pytest.mark.parametrize(
+    ("details", "words"),
+    [
+        ({"shown": True}, "Degenerate The model does not solve its task without any attack"),
+        (
+            {"shown": False},
+            "Degenerate Without any attack the model cannot be told from a constant classifier on 156",
+        ),
+        ({}, "Degenerate Without any attack the model cannot be told from a constant classifier on 156"),
+    ],
+)
+def test_a_degenerate_verdict_claims_no_more_than_the_images_show(folder, result, details, words):
+    card = audit("degenerate")
+    card["checks"][0] |= {"outcome": "failed", "weight": "degenerate", "details": details}
+    assert words in page_of(folder(result | {"audit": card})).text
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         (

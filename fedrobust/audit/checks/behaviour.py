@@ -4,8 +4,15 @@ import numpy as np
 
 from fedrobust.audit.attack_suite import AttackSuite
 from fedrobust.audit.checks.skipped import without_images
-from fedrobust.audit.collapse import FEWEST, FEWEST_OF_A_CLASS, serious, signs_of_collapse, too_few
-from fedrobust.audit.finding import Finding, Weight, outcome_of
+from fedrobust.audit.collapse import (
+    FEWEST,
+    FEWEST_OF_A_CLASS,
+    serious,
+    shows_collapse,
+    signs_of_collapse,
+    too_few,
+)
+from fedrobust.audit.finding import SHOWN, Finding, Weight, outcome_of
 from fedrobust.audit.lead import Lead
 
 KEPT = 2 / 3
@@ -45,18 +52,19 @@ def collapse_clean(suite: AttackSuite) -> Finding:
     ) is not None:
         return skipped
     signs = serious(signs_of_collapse(suite.cache.audited.labels, suite.cache.clean))
+    shown = {SHOWN: shows_collapse(suite.cache.audited.labels, suite.cache.clean)} if signs else {}
     return Finding(
         "collapsed classifier: clean images",
         outcome_of(signs),
         Weight.DEGENERATE,
         "; ".join(signs) or "no sign of it",
         rule,
-        "The model is indistinguishable from a constant classifier: that no attack changes its predictions is no "
-        "robustness."
+        "On these images the model cannot be told from a constant classifier: that no attack changes its predictions "
+        "is no robustness."
         if signs
         else "The model discriminates between the classes.",
         "this project",
-        {"signs": signs},
+        {"signs": signs, **shown},
     )
 
 
@@ -85,7 +93,7 @@ def collapse_attacked(suite: AttackSuite) -> Finding:
         Weight.NOT_ROBUST,
         "; ".join(signs) or "no sign of it",
         rule,
-        "Under attack the model is no better than a constant classifier."
+        "Under attack the model cannot be told from a constant classifier."
         if signs
         else "Under attack the model is better than a constant classifier.",
         "this project",

@@ -13,10 +13,13 @@ MEANINGS = {
     "cannot be relied on where somebody can change its images.",
     "not proven": "The audit could not show that the model withstands changes of the images within the threat model "
     "({threat}): treat it as not robust until an audit shows otherwise.",
-    "degenerate": "The model does not solve its task without any attack: its accuracy under attack has no meaning.",
+    "degenerate": "Without any attack the model cannot be told from a constant classifier{images}: its accuracy under "
+    "attack has no meaning.",
 }
 """What the words of an audit's verdict mean for those who use the model."""
 
+UNSOLVED = "The model does not solve its task without any attack: its accuracy under attack has no meaning."
+"""In place of "degenerate", where the images show it."""
 
 UNFINISHED = {"failed": "Run failed", "stopped": "Run stopped"}
 """What stands in place of a verdict where a run ended before its audit."""
@@ -47,8 +50,15 @@ def verdict(run: Run) -> Verdict:
         return Verdict(word, "not-audited", _why_not(run), _figure(run))
     word = card.verdict.word
     threat = f"{card.threat.norm}, epsilon {card.threat.epsilon}"
+    images = f" on {card.clean.n} images" if card.clean and card.clean.n else ""
     # A card of another version may have another word; its own sentence explains it.
-    meaning = MEANINGS.get(word, card.verdict.sentence).format(threat=threat)
+    meaning = (
+        MEANINGS[word].format(threat=threat, images=images) if word in MEANINGS else card.verdict.sentence
+    )
+    if word == "degenerate" and any(
+        one.details.get("shown") for one in card.checks if one.outcome == "failed"
+    ):
+        meaning = UNSOLVED
     return Verdict(word[:1].upper() + word[1:], word.replace(" ", "-"), meaning, _figure(run))
 
 

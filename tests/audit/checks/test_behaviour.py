@@ -94,10 +94,10 @@ def test_a_model_that_always_says_the_same_is_degenerate():
     figure, sentence = told(found, FAILED, Weight.DEGENERATE)
     signs = serious(signs_of_collapse(LABELS, np.eye(2)[[0] * 200]))
     assert len(signs) == 3
-    assert (figure, found.details) == ("; ".join(signs), {"signs": signs})
+    assert (figure, found.details) == ("; ".join(signs), {"signs": signs, "shown": True})
     assert sentence == (
-        "The model is indistinguishable from a constant classifier: that no attack changes its predictions is "
-        "no robustness."
+        "On these images the model cannot be told from a constant classifier: that no attack changes its predictions "
+        "is no robustness."
     )
     good = behaviour.collapse_clean(search(clean=logits(20)))
     assert told(good, PASSED, Weight.DEGENERATE) == (
@@ -105,6 +105,18 @@ def test_a_model_that_always_says_the_same_is_degenerate():
         "The model discriminates between the classes.",
     )
     assert good.details == {"signs": []}
+
+
+def test_few_images_show_no_collapse():
+    labels = np.array([0, 1] * 20, np.int32)
+    right = np.arange(40) % 20 < 12  # 60 %: the interval of balanced accuracy contains one half
+    found = behaviour.collapse_clean(
+        search(labels=labels, clean=np.eye(2)[np.where(right, labels, 1 - labels)])
+    )
+    assert found.outcome is FAILED
+    assert found.details["shown"] is False
+    wrong = behaviour.collapse_clean(search(labels=labels, clean=np.eye(2)[1 - labels]))
+    assert wrong.details["shown"] is True
 
 
 def test_a_good_model_of_a_rare_disease_may_stay_under_the_majority_rate():
@@ -149,7 +161,7 @@ def test_what_is_left_under_attack_may_be_worth_no_more_than_a_constant():
     signs = signs_of_collapse(LABELS, logits(100))
     assert signs
     assert (figure, found.details) == ("; ".join(signs), {"signs": signs})
-    assert sentence == "Under attack the model is no better than a constant classifier."
+    assert sentence == "Under attack the model cannot be told from a constant classifier."
     still = behaviour.collapse_attacked(
         search(clean=logits(0), worst_logits=logits(40), standing=np.arange(200) >= 40)
     )
