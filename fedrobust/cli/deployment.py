@@ -5,6 +5,7 @@ What a command needs is imported inside of its function, so that ``--help`` is f
 
 import re
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -84,7 +85,7 @@ def init(
     typer.echo(f"{out / 'authority'}: the key that signs certificates: keep it safe, and off the server")
     if changed := changes(experiment, api.experiment(found.server.study)):
         typer.echo(f"changed for the deployment (before): {'; '.join(changed)}")
-    typer.echo(f"next: fedrobust deploy check {out}")
+    typer.echo(f"next: fedrobust deploy check {quote(str(out))}")
 
 
 @deploy.command(

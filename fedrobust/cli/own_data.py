@@ -4,6 +4,7 @@ What a command needs is imported inside of its function, so that ``--help`` is f
 """
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -103,7 +104,7 @@ def data_import(
         say(standard_output(), remark, markup=False)
     typer.echo(f"look at {found.sheet.name}: some images of each class{' and site' if found.sites else ''}")
     typer.echo(f"{found.table.name} lists every image with its class, site, patient and split")
-    typer.echo(f"next: fedrobust init study.toml --data {out}")
+    typer.echo(f"next: fedrobust init study.toml --data {quote(str(out))}")
 
 
 @data.command(

@@ -4,6 +4,7 @@ What a command needs is imported inside of its function, so that ``--help`` is f
 """
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,11 +43,11 @@ def run(
         ),
     ] = None,
     seeds: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=0, help="Run the study with this many seeds, several at a time: means and their intervals."
+            help="Run the study with this many seeds, 2 or more, several at a time: means and intervals."
         ),
-    ] = 0,
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="With --seeds: runs at a time; 0: one per core.")] = 0,
     log: Log = None,
     quiet: Quiet = False,
@@ -61,11 +62,11 @@ def run(
         settings["engine__name"] = engine
     if resume is not None and (study is not None or out or data_root):
         fail("--resume DIR goes on with the study in DIR: leave out the study file, --out and --data-root")
-    if workers and not seeds:
+    if workers and seeds is None:
         fail(
             "--workers N is the number of runs at a time of --seeds N; threads of one run: --set engine.workers=N"
         )
-    if seeds:
+    if seeds is not None:
         if log:
             fail("--log is for one run: leave out --seeds")
         if resume is not None:
@@ -223,4 +224,6 @@ def init(
         about = f"a study of {data}, {images:,} training images"
         about += f" of {sites} sites, each a client" if sites else ""
     write_new_file(path, template(values))
-    typer.echo(f"{path}: {about}, every key with what it means; run it with: fedrobust run {path}")
+    typer.echo(
+        f"{path}: {about}, every key with what it means; run it with: fedrobust run {quote(str(path))}"
+    )

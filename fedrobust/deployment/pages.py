@@ -1,6 +1,7 @@
 """The files of a folder beside its keys: instructions, systemd unit, container file."""
 
 import datetime
+import shlex
 from pathlib import Path
 
 import jinja2
@@ -111,6 +112,7 @@ def _rendered(template: str, **content: object) -> str:
         # Markdown, units and container files are no HTML; what is filled in are names that were checked.
         autoescape=False,
     )
+    environment.filters["quote"] = shlex.quote
     return environment.get_template(template).render(content)
 
 

@@ -15,9 +15,11 @@ def resume_command(folder: str | Path, deployed: bool) -> str:
     Example:
         >>> resume_command("runs/quickstart", deployed=False)
         'fedrobust run --resume runs/quickstart'
+        >>> resume_command("runs/my study", deployed=False)
+        "fedrobust run --resume 'runs/my study'"
         >>> resume_command("runs/hospitals", deployed=True)
         'fedrobust deploy run SERVER --set output.resume=true --set output.dir=runs/hospitals'
     """
     if deployed:
         return f"fedrobust deploy run SERVER --set output.resume=true --set {shlex.quote(f'output.dir={folder}')}"
-    return f"fedrobust run --resume {folder}"
+    return f"fedrobust run --resume {shlex.quote(str(folder))}"

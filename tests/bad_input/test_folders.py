@@ -83,3 +83,8 @@ def test_a_full_disk_is_told_and_leaves_no_temporary_file(command, tmp_path, mon
     assert "No space left on device" in done.stderr
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_that_a_first_study_names_can_be_pasted(command):
+    done = command("init", "my study.toml")
+    assert done.stdout.strip().endswith("run it with: fedrobust run 'my study.toml'")

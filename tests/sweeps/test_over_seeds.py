@@ -273,6 +273,8 @@ def test_a_sweep_is_opened_again(folder):
     ("words", "message"),
     [
         (["run", "--seeds", "1"], "a mean and its interval need at least two"),
+        (["run", "--seeds", "0"], "seeds = 0: allowed: 2 to 1000"),
+        (["run", "--seeds", "-1"], "seeds = -1: allowed: 2 to 1000"),
         (
             ["run", "--resume", "runs/x", "--seeds", "3"],
             "go on with the seeds by fedrobust bench --resume DIR",
