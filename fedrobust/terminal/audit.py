@@ -8,7 +8,7 @@ from rich.table import Table
 
 from fedrobust.runs.codec import read
 from fedrobust.runs.record import AttackTableRecord, CardRecord, ClinicalRecord, FindingRecord
-from fedrobust.terminal.figures import cells, percent
+from fedrobust.terminal.figures import cells, constant
 from fedrobust.terminal.screen import PLAIN, add_columns
 
 MARKS = {
@@ -58,8 +58,7 @@ def attack_table(content: Mapping[str, Any]) -> Table:
         title=escape(
             f"{found.model.name}: {found.data.n} images of {found.data.name}, {found.threat.norm}, {found.threat.space}"
         ),
-        caption=f"Always predicting the most frequent class: accuracy {percent(clean.constant('accuracy'))}, balanced "
-        f"accuracy {percent(clean.constant('balanced_accuracy'))}, AUC 0.500. Missed: diseased images that are "
+        caption=f"Always predicting the most frequent class: {constant(clean)}. Missed: diseased images that are "
         "classified as healthy.",
         **PLAIN,
     )

@@ -6,7 +6,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from fedrobust.terminal.figures import percent
+from fedrobust.runs.record import MetricsRecord
+from fedrobust.terminal.figures import constant, percent
 from fedrobust.terminal.screen import PLAIN
 
 
@@ -24,7 +25,7 @@ def certificate_table(found: Mapping[str, Any]) -> Table:
     for name in ("l2 radius", "certified", "95 %", "balanced"):
         shown.add_column(name, justify="right", no_wrap=True)
     for one in found["certified"]:
-        shown.add_row(f"{one['radius']:.3f}", *_share(one["accuracy"]), percent(one["balanced-accuracy"]))
+        shown.add_row(f"{one['radius']:.3f}", *_share(one["accuracy"]), _balanced(found, one))
     return shown
 
 
@@ -35,8 +36,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         *[f"{note}." for note in found["notes"]],
         f"The model without noise: {percent(without['value'])}; smoothed: {percent(smoothed['value'])}, abstains on "
         f"{percent(found['abstains']['value'])}.",
-        f"A constant classifier is certified at every radius: {percent(found['majority']['value'])}, balanced "
-        f"{percent(1 / len(found['data']['labels']))}.",
+        f"A constant classifier is certified at every radius: {constant(_always(found), auc=False)}.",
     ]
 
 
@@ -51,16 +51,27 @@ def client_table(found: Mapping[str, Any]) -> Table:
         caption=(
             f"Share of images that get their label whatever so many clients send (FLCert-D). One model: "
             f"{percent(min(groups))} to {percent(max(groups))}. A constant classifier, certified against all clients: "
-            f"{percent(found['majority']['value'])}, balanced {percent(1 / len(found['data']['labels']))}. Malicious "
-            f"clients of the study: {attackers}."
+            f"{constant(_always(found), auc=False)}. Malicious clients of the study: {attackers}."
         ),
         **PLAIN,
     )
     for name in ("malicious", "certified", "95 %", "balanced"):
         shown.add_column(name, justify="right", no_wrap=True)
     for one in found["certified"]:
-        shown.add_row(str(one["clients"]), *_share(one["accuracy"]), percent(one["balanced-accuracy"]))
+        shown.add_row(str(one["clients"]), *_share(one["accuracy"]), _balanced(found, one))
     return shown
+
+
+def _always(found: Mapping[str, Any]) -> MetricsRecord:
+    """Return the constant classifier's metrics: its accuracy, and of which classes there are images."""
+    there = {one["label"] for one in found["images"]}
+    recall = tuple(0.0 if label in there else None for label in range(len(found["data"]["labels"])))
+    rate = found["majority"]["value"]
+    return MetricsRecord(accuracy=rate, majority_rate=rate, recall=recall)
+
+
+def _balanced(found: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    return "-" if _always(found).one_class else percent(row["balanced-accuracy"])
 
 
 def _share(share: Mapping[str, Any]) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from fedrobust.runs.record import (
     ModelRecord,
     RunRecord,
 )
-from fedrobust.terminal.figures import auc, cells, milliseconds, percent
+from fedrobust.terminal.figures import auc, cells, constant, milliseconds, percent
 from fedrobust.terminal.screen import PLAIN, add_columns
 
 
@@ -125,10 +125,8 @@ def _constant(clean: MetricsRecord | None, classes: int) -> str | None:
             "Right: all findings of an image. Always the more frequent answer to each finding: all right in "
             f"{clean.majority_exact:.1%},"
         )
-    further = "".join(f", {name} 0" for name in clean.further if name in GRADED)
-    return (
-        f"{what} accuracy {clean.majority_rate:.1%}, balanced accuracy {1 / classes:.1%}, AUC 0.500{further}."
-    )
+    further = "" if clean.one_class else "".join(f", {name} 0" for name in clean.further if name in GRADED)
+    return f"{what} {constant(clean, classes)}{further}."
 
 
 def _add_model(table: Table, name: str, evaluation: EvaluationRecord, further: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from fedrobust.api import list_datasets
 from fedrobust.runs.codec import read
 from fedrobust.runs.record import CardRecord, FindingRecord, RoundRecord, RunRecord
 from fedrobust.terminal.audit import attack_table, check_line, verdict_line
+from fedrobust.terminal.certificates import lines
 from fedrobust.terminal.data import data_sets_table
 from fedrobust.terminal.run import round_line
 from fedrobust.terminal.screen import say
@@ -108,7 +109,7 @@ study [a]: breast, 156 test images, seed 7
     pgd[5] 0.01         120/156   76.9%   69.7-82.9       -       -
 
 Always predicting the most frequent class: accuracy 73.1%, balanced
-accuracy 33.3%, AUC 0.500.
+accuracy 50.0%, AUC 0.500.
 """
 STUDENT_TABLES = """\
 study [a]: breast, 156 test images, seed 7
@@ -122,7 +123,7 @@ study [a]: breast, 156 test images, seed 7
   small[net], student   120/156   76.9%   69.7-82.9   70.4%   0.813
 
 Always predicting the most frequent class: accuracy 73.1%, balanced
-accuracy 33.3%, AUC 0.500.
+accuracy 50.0%, AUC 0.500.
 exported student
 
   file                    size    acc.     AUC   agree.       p50       p95
@@ -322,6 +323,23 @@ def test_the_threat_of_a_verdict_is_not_taken_for_markup():
 
 def cautions(dataset: dict[str, Any], **more: Any) -> list[str]:
     return limits(run({"dataset": dataset, **more}))
+
+
+def test_a_constant_classifier_has_one_balanced_accuracy_whatever_is_printed():
+    """Of images of one class none: it would be that class's recall."""
+    only = {**CLEAN, "recall": [None, 1.0], "majority_rate": 1.0}
+    said = "accuracy 100.0%; all images are of one class: balanced accuracy and AUC are not measured"
+    under_attack = attack_table(UNDER_ATTACK | {"clean": only}).caption
+    assert said in under_attack
+    assert said in summary_tables(run(RESULT | {"model-evaluation": {"clean": only}}))[0].caption
+    certificate = {
+        "unsmoothed": {"value": 1.0}, "smoothed": {"value": 1.0}, "abstains": {"value": 0.0}, "notes": [],
+        "majority": {"value": 1.0}, "data": {"labels": ["a", "b", "c"]}, "images": [{"label": 1}, {"label": 1}],
+    }  # fmt: skip
+    one = "accuracy 100.0%; all images are of one class: balanced accuracy is not measured."
+    assert lines(certificate)[-1].endswith(one)
+    two = certificate | {"majority": {"value": 0.5}, "images": [{"label": 1}, {"label": 0}]}
+    assert lines(two)[-1].endswith("accuracy 50.0%, balanced accuracy 50.0%.")
 
 
 def test_limits_of_test_images_of_one_class():

@@ -44,9 +44,14 @@ class ClinicalRecord(MetricsRecord):
     )
 
     def constant(self, name: str) -> float | None:
-        """Return what always answering the most frequent class scores: accuracy, balanced_accuracy or auc."""
+        """Return what always answering the most frequent class scores: accuracy, balanced_accuracy or auc.
+
+        None where that is not measured: of images of one class, balanced accuracy and AUC are not.
+        """
         if name == "accuracy":
             return self.majority_rate
+        if self.one_class:
+            return None
         if name == "auc":
             return None if self.auc is None else 0.5
         return self.chance
