@@ -50,14 +50,14 @@ def test_a_constant_classifier_has_the_largest_radius():
     smoothing = Smoothing(sigma=0.25, samples=1000, alpha=0.001)
     constant = lambda images: np.tile(np.float32([0, 1]), (len(images), 1))  # noqa: E731
     found = smoothing.certify(constant, image_at(0.1), 2, np.random.default_rng(0))
-    assert found == Certificate(1, smoothing.largest_radius, 1.0)
+    assert found == Certificate(1, smoothing.largest_radius, 1.0, (0.0, 1.0))
     assert smoothing.largest_radius == pytest.approx(0.25 * norm.ppf(0.001 ** (1 / 1000)))
 
 
 def test_answers_that_are_no_numbers_count_for_no_class():
     nothing = lambda images: np.full((len(images), 2), np.nan, np.float32)  # noqa: E731
     found = Smoothing(sigma=0.1, samples=200).certify(nothing, image_at(1.0), 2, np.random.default_rng(0))
-    assert found == Certificate(ABSTAINS, 0.0, 0.0)
+    assert found == Certificate(ABSTAINS, 0.0, 0.0, (0.0, 0.0))
 
 
 @pytest.mark.parametrize(("p", "n"), [(0.55, 50), (0.9, 100), (0.99, 1000)])
