@@ -7,6 +7,7 @@ from fedrobust.audit.misreading import IN_A_STUDY
 from fedrobust.config import ConfigError
 from fedrobust.data.annotations import are_named
 from fedrobust.data.dataset import Dataset
+from fedrobust.edge.about import About
 from fedrobust.models.interfaces import Interfaces
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record.parts import DatasetRecord
@@ -25,6 +26,27 @@ def classes_of_run(file: Path) -> DatasetRecord | None:
     """
     folder = RunFolder(file.parent)
     return folder.record().dataset if folder.file("result.json").is_file() else None
+
+
+def check_named_outputs(
+    about: About | None, dataset: Dataset, interfaces: Interfaces, what: str = ""
+) -> None:
+    """Check that the outputs of an exported file, which names them itself, are read as what they are.
+
+    Other names than the data's are left to `check_reading`, as those of models that name nothing are.
+
+    Args:
+        about: what the file says of itself; None: nothing.
+        dataset: the data to measure on, with as many classes.
+        interfaces: the declared class orders.
+        what: role of the model: "" for the one under audit, else "edge", ...
+
+    Raises:
+        ConfigError: the data have these classes in another order.
+    """
+    own = dataset.label_names
+    if about is not None and are_named(own) and _order(about.labels, own) is not None:
+        check_classes(DatasetRecord(labels=about.labels), dataset, interfaces, what)
 
 
 def check_classes(
@@ -57,13 +79,11 @@ def check_classes(
         # The labels are the same numbers, whatever they are called.
         order = identity
     role, declared = what or "the model", f"{what}=" if what else ""
-    both = (
-        f"{role}: its run has the classes {_listed(names)}, in this order; {dataset.name} has {_listed(own)}"
-    )
+    both = f"{role}: its classes are {_listed(names)}, in this order; {dataset.name} has {_listed(own)}"
     ending = IN_A_STUDY if what == "control" else ""
     if order is None and are_named(names) and are_named(own):
         raise ConfigError(
-            f"{both}: nothing tells which is which. Choose data with the run's classes; or add --labels "
+            f"{both}: nothing tells which is which. Choose data with these classes; or add --labels "
             f'"{declared}ORDER" (in Python labels=...), the label in {dataset.name} of each of its outputs, such as '
             f"{_numbers(identity)}{ending}"
         )
@@ -81,7 +101,7 @@ def check_classes(
     read = interfaces.of(what, dataset).labels or identity
     if order != read:
         raise ConfigError(
-            f"{both}; its outputs would be read as labels {_numbers(read)}. Save the data in the run's order; or add "
+            f"{both}; its outputs would be read as labels {_numbers(read)}. Save the data in that order; or add "
             f'--labels "{declared}{_numbers(order)}" (in Python labels=...), the label in {dataset.name} of each of '
             f"its outputs{ending}"
         )

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from fedrobust.audit.class_names import check_classes, classes_of_run, is_of_run
+from fedrobust.audit.class_names import check_named_outputs, is_of_run
 from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.opened import check_opened, check_run_opened, file_digest, model_path
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
+from fedrobust.edge.about import read_about
 from fedrobust.errors import first_line
 from fedrobust.evasion import TargetModel, attack_named
 from fedrobust.evasion.attacks.transfer import Transfer
@@ -72,8 +73,7 @@ def edge_companion(
             f"edge = {str(path)!r}: it takes images of {exported.shape} and knows {exported.classes} classes; the data "
             f"have {dataset.image_shape} and {dataset.classes}"
         )
-    if is_of_run(file):
-        check_classes(classes_of_run(file), dataset, interfaces, "edge")
+    check_named_outputs(read_about(file), dataset, interfaces, "edge")
     check_opened(exported, dataset, "test", interface, "edge")
     return f"{file.name} {file_digest(file)[:8]}", exported
 

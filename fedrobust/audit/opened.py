@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.audit.class_names import check_classes, classes_of_run, is_of_run
+from fedrobust.audit.class_names import check_classes, check_named_outputs, classes_of_run, is_of_run
 from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.litert_model import NO_GRADIENT as LITERT_HAS_NONE
 from fedrobust.audit.litert_model import LiteRTModel, is_litert, litert_model
@@ -17,7 +17,8 @@ from fedrobust.audit.misreading import SAMPLE as SAMPLE_READ
 from fedrobust.audit.misreading import check_reading
 from fedrobust.config import ConfigError
 from fedrobust.data.dataset import Dataset
-from fedrobust.edge.onnx_file import KEY
+from fedrobust.edge.about import About, read_about
+from fedrobust.edge.onnx_file import about_in
 from fedrobust.evasion.models.adapter import Adapter
 from fedrobust.evasion.models.model_file import OpenedModel, open_model
 from fedrobust.evasion.models.onnx_model import NO_GRADIENT, OnnxModel, onnx_model
@@ -137,13 +138,15 @@ def opened_with_digest(
     opened: Opened
     shown: InputFormat | None = None
     shown_by = ""
+    about: About | None = None
     digest = model_digest(model, name)
     if isinstance(model, str | Path) and is_onnx(model):
         model = onnx_model(expanded(model))
     if isinstance(model, str | Path) and is_litert(model):
         model = litert_model(expanded(model))
         shown, shown_by = model.shown
-    if isinstance(model, OnnxModel) and KEY in model.metadata:
+        about = read_about(model.path)
+    if isinstance(model, OnnxModel) and (about := about_in(model.metadata, model.path)):
         shown, shown_by = UNIT, "as its metadata say"
     interface = replace(interface, assumed=shown or interface.assumed)
     if is_function(model):
@@ -168,6 +171,7 @@ def opened_with_digest(
     if isinstance(model, str | Path) and is_of_run(model_path(model)):
         notes += check_run_opened(opened, model_path(model), dataset, split, interfaces)
     else:
+        check_named_outputs(about, dataset, interfaces)
         if interface.input is None and shown is not None:
             notes = [note for note in notes if not note.startswith("input format")]
             notes.append(f"input format {shown}: {shown_by}")

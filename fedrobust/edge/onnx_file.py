@@ -1,6 +1,7 @@
 """ONNX files: written by tf2onnx, run by ONNX Runtime, both of the extra ``onnx``."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,20 @@ def session_of(file: Path | bytes, threads: int = 1) -> Any:
         raise LiteRTFileError(f"{name} cannot open it: {first_line(error)}") from error
 
 
+def about_in(metadata: Mapping[str, str], path: Path) -> About | None:
+    """Return what an ``.onnx`` file at `path` says of itself in its `metadata`; None if it says nothing.
+
+    Raises:
+        LiteRTFileError: what it says cannot be read.
+    """
+    try:
+        return About.of(json.loads(metadata[KEY])) if KEY in metadata else None
+    except (ValueError, RecursionError) as error:
+        raise LiteRTFileError(
+            f"{path}: its metadata {KEY!r} are damaged: {error}; export the model again"
+        ) from error
+
+
 @dataclass(frozen=True)
 class OnnxInterpreter:
     """An ONNX file with the methods of `fedrobust.edge.interpreter.Interpreter`; make it with `OnnxInterpreter.open`.
@@ -128,13 +143,7 @@ class OnnxInterpreter:
         Raises:
             LiteRTFileError: what it says cannot be read.
         """
-        said = self.session.get_modelmeta().custom_metadata_map.get(KEY)
-        try:
-            return None if said is None else About.of(json.loads(said))
-        except (ValueError, RecursionError) as error:
-            raise LiteRTFileError(
-                f"{self.path}: its metadata {KEY!r} are damaged: {error}; export the model again"
-            ) from error
+        return about_in(self.session.get_modelmeta().custom_metadata_map, self.path)
 
     def logits(self, images: Images) -> Logits:
         """Return the logits of `images`, shape (n, classes) float32; see `Interpreter.logits`."""

@@ -8,7 +8,7 @@ import pytest
 
 import fedrobust
 from fedrobust.audit.class_names import check_classes
-from fedrobust.audit.companions import companion
+from fedrobust.audit.companions import companion, edge_companion
 from fedrobust.audit.misreading import MisreadModelError
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.data.phantom import phantom
@@ -45,20 +45,20 @@ def test_the_runs_order_and_a_declared_one_are_taken(run, data, labels):
     [
         (
             of(("malignant", "benign")),
-            "the model: its run has the classes 'benign', 'malignant', in this order; mine has 'malignant', 'benign'; "
-            'its outputs would be read as labels 0,1. Save the data in the run\'s order; or add --labels "1,0" (in '
+            "the model: its classes are 'benign', 'malignant', in this order; mine has 'malignant', 'benign'; "
+            'its outputs would be read as labels 0,1. Save the data in that order; or add --labels "1,0" (in '
             "Python labels=...), the label in mine of each of its outputs",
         ),
         (
             of(("malignant", "benign"), RUN.digest),
-            "the model: its run has the classes 'benign', 'malignant', in this order; mine has 'malignant', 'benign', "
+            "the model: its classes are 'benign', 'malignant', in this order; mine has 'malignant', 'benign', "
             'with the same images and labels: correct label_names in one of them; or add --labels "0,1" (in Python '
             "labels=...) to go by the names of mine",
         ),
         (
             of(("normal", "pneumonia")),
-            "the model: its run has the classes 'benign', 'malignant', in this order; mine has 'normal', 'pneumonia': "
-            'nothing tells which is which. Choose data with the run\'s classes; or add --labels "ORDER" (in Python '
+            "the model: its classes are 'benign', 'malignant', in this order; mine has 'normal', 'pneumonia': "
+            'nothing tells which is which. Choose data with these classes; or add --labels "ORDER" (in Python '
             "labels=...), the label in mine of each of its outputs, such as 0,1",
         ),
     ],
@@ -187,6 +187,22 @@ def test_a_certificate_is_of_the_declared_order(run, tmp_path):
     assert found["smoothed"]["value"] > 0.6
 
 
+@pytest.mark.parametrize("form", ["float32", "onnx"])
+def test_an_exported_file_names_its_outputs_wherever_it_is(form, run, tmp_path):
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+    swapped = str(run.path.parent / "swapped.npz")
+    done = fedrobust.export_model(run.path, "", [form], attack=False, out=tmp_path / "files")
+    file = str(tmp_path / "files" / done["files"][0]["file"])
+    with pytest.raises(ConfigError, match=r'^the model: its classes are .* add --labels "1,0"'):
+        fedrobust.attack_model(
+            file, swapped, ["square(queries=5)"], ["1/255"], out=tmp_path / "out", images=20
+        )
+    if form == "float32":
+        with pytest.raises(ConfigError, match=r'^edge: its classes are .* add --labels "edge=1,0"'):
+            edge_companion(file, fedrobust.load_dataset(swapped))
+
+
 def test_without_names_the_order_that_fits_is_asked_for(run, tmp_path):
     with pytest.raises(MisreadModelError, match='--labels "1,0" gives'):
         COMMANDS["attack"](run.path, str(run.path.parent / "unnamed.npz"), tmp_path / "out")
@@ -195,7 +211,7 @@ def test_without_names_the_order_that_fits_is_asked_for(run, tmp_path):
 def test_a_run_as_a_control_is_compared_too(run, tmp_path):
     swapped = str(run.path.parent / "swapped.npz")
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    with pytest.raises(ConfigError, match=r'^control: its run has .* add --labels "control=1,0"'):
+    with pytest.raises(ConfigError, match=r'^control: its classes are .* add --labels "control=1,0"'):
         COMMANDS["audit"](model, swapped, tmp_path / "out", control=str(run.path), labels="0,1", input="0..1")
 
 
