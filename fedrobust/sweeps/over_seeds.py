@@ -115,7 +115,8 @@ def latex(summary: "pandas.DataFrame", metrics: Sequence[str] = ()) -> str:
     if not shown:
         raise ConfigError("no run is finished: there is no metric to write")
     counts = set(summary["seeds"])
-    told = f"{counts.pop()} seeds" if len(counts) == 1 else "the seeds in the column n"
+    same = counts.pop() if len(counts) == 1 else None
+    told = "the seeds in the column n" if same is None else "1 seed" if same == 1 else f"{same} seeds"
     heads = [_escaped(key.rpartition(".")[2].replace("-", " ")) for key in keys]
     heads += ["$n$"] * bool(counts) + [_title(metric) for metric in shown]
     lines = [

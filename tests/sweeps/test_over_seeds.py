@@ -91,6 +91,7 @@ def test_runs_of_one_seed_are_not_several_seeds(tmp_path, capsys):
     assert table["seeds"].tolist() == [1]
     assert table["accuracy"].tolist() == [0.5]
     assert table["accuracy low"].isna().all()
+    assert fedrobust.latex_table([first, again]).startswith("% Mean over 1 seed,")
     three = fedrobust.over_seeds([first, again, other])
     assert (three["seeds"].tolist(), three["accuracy"].tolist()) == ([2], pytest.approx([0.7]))
     assert three.attrs["repeated"] == repeated(fedrobust.compare([first, again, other])) == ["again"]
