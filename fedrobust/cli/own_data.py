@@ -46,7 +46,10 @@ def data_import(
     ] = None,
     classes: Annotated[
         str,
-        typer.Option(help="Classes in the order of their labels, with commas; else all that occur, sorted."),
+        typer.Option(
+            help="Classes in the order of their labels, with commas (semicolons, if a name has a comma); else all that "
+            "occur, sorted."
+        ),
     ] = "",
     disease: Annotated[str, typer.Option(help="Classes that mean disease, with commas.")] = "",
     fit: Annotated[
@@ -162,7 +165,13 @@ def numbers(option: str, text: str, separator: str, count: int, example: str) ->
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """Return the names between commas, or between semicolons where there are any: a name may contain a comma.
+
+    Example:
+        >>> _names("benign, malignant"), _names("normal, benign; malignant"), _names("normal, benign;")
+        (('benign', 'malignant'), ('normal, benign', 'malignant'), ('normal, benign',))
+    """
+    return tuple(name.strip() for name in text.split(";" if ";" in text else ",") if name.strip())
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import datetime
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -102,6 +103,18 @@ def _write_service(folder: Path, *, name: str, **content: str) -> None:
     _write(folder / "Containerfile", text)
 
 
+def listed(names: Sequence[str]) -> str:
+    """Return names as ``fedrobust data import --classes`` takes them.
+
+    Example:
+        >>> listed(("benign", "malignant")), listed(("malignant", "normal, benign")), listed(("normal, benign",))
+        ('benign,malignant', 'malignant;normal, benign', 'normal, benign;')
+    """
+    if not any("," in name for name in names):
+        return ",".join(names)
+    return ";".join(names) + (";" if len(names) == 1 else "")
+
+
 def _rendered(template: str, **content: object) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fedrobust.deployment"),
@@ -113,6 +126,7 @@ def _rendered(template: str, **content: object) -> str:
         autoescape=False,
     )
     environment.filters["quote"] = shlex.quote
+    environment.filters["listed"] = listed
     return environment.get_template(template).render(content)
 
 

@@ -12,6 +12,7 @@ from deployed import SITES, hospital, study, written
 from typer.testing import CliRunner
 
 from fedrobust import cli
+from fedrobust.cli.own_data import _names
 from fedrobust.config import Experiment
 from fedrobust.deployment import certificates, initialise, renewal
 from fedrobust.deployment.dry_run import study_of
@@ -19,6 +20,7 @@ from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.folders import Deployment, Server, opened, server_folder, site_folder
 from fedrobust.deployment.inspection import inspect, inspect_server, inspect_site
 from fedrobust.deployment.keys import read_node_keys
+from fedrobust.deployment.pages import listed
 from fedrobust.deployment.server_study import server_study, site_files
 from fedrobust.deployment.site import Site
 from fedrobust.errors import FedrobustError
@@ -352,3 +354,8 @@ def test_settings_are_toml_with_the_host_and_the_ports(deployed):
         "control-port": 9000,
         "sites": list(SITES),
     }
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("malignant", "normal, benign"), ("normal, benign",)])
+def test_classes_in_instructions_are_read_as_they_are(names):
+    assert _names(listed(names)) == names
