@@ -22,8 +22,8 @@ def table(found: "Predictions") -> Table:
         "Probabilities are not calibrated."
         if smoothing is None
         else f"Shares of {smoothing.samples} copies with noise of sigma {smoothing.sigma:g}. No perturbation of the "
-        "prepared image within the l2 radius changes the smoothed model's answer, with probability "
-        f"{1 - smoothing.alpha:g} an image."
+        "prepared image within the l2 radius changes the smoothed model's answer, except with probability "
+        f"{smoothing.alpha:g} an image."
     )
     said = " ".join([said, *[f"{note}." for note in found.notes]])
     shown = Table(

@@ -231,14 +231,18 @@ def test_a_certificate_of_several_findings_is_refused(folder, tmp_path):
 
 def test_the_command_says_the_radius(folder, tmp_path):
     Image.fromarray(grey(255)).save(tmp_path / "bright.png")
-    Image.fromarray(grey(127)).save(tmp_path / "middle.png")
+    middle = grey(127)
+    middle[:4] = 128  # the mean is one half: a command cannot seed the noise, and either class is as probable
+    Image.fromarray(middle).save(tmp_path / "middle.png")
     command = ["predict", str(folder), str(tmp_path / "bright.png"), str(tmp_path / "middle.png")]
-    told = CliRunner().invoke(app, [*command, "--sigma", "0.25"])
+    # alpha is also the probability that the second image is given a class
+    command += ["--sigma", "0.25", "--alpha", "1e-6"]
+    told = CliRunner().invoke(app, command)
     assert told.exit_code == 0, told.output
     assert "abstains" in told.output
-    assert "0.616" in told.output  # sigma times the quantile of 0.001 ** (1 / 1000)
-    assert "with probability 0.999 an image" in " ".join(told.output.split())
-    found = json.loads(CliRunner().invoke(app, [*command, "--sigma", "0.25", "--json"]).output)
+    assert "0.551" in told.output  # sigma times the quantile of 1e-6 ** (1 / 1000)
+    assert "except with probability 1e-06 an image" in " ".join(told.output.split())
+    found = json.loads(CliRunner().invoke(app, [*command, "--json"]).output)
     assert found["smoothing"]["samples"] == 1000
     assert [one["label"] for one in found["predictions"]] == [1, -1]
 
