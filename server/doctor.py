@@ -12,6 +12,7 @@ from fedrobust.runs.promised import rows_of
 from fedrobust.study import Study
 from server.parts import ServerParts
 from server.promises import check_promises, privacy_record
+from server.surrogates import check_surrogates
 
 app = ServerApp()
 
@@ -31,6 +32,7 @@ def main(grid: Grid, context: Context) -> None:
         check(study)
         if parts.auditor is not None:
             parts.auditor.check_control(study.dataset)
+        check_surrogates(study)
         emit(StageStarted("building the model"))
         parts.check_memory()
         check_promises(parts)

@@ -44,6 +44,7 @@ from server.stages.removal import cleansed
 from server.stages.selected import selected_evaluation
 from server.stages.student_record import student_record
 from server.stages.teachers import taught
+from server.surrogates import check_surrogates
 from server.writing import writing
 
 
@@ -74,6 +75,7 @@ class Pipeline:
             check_deployable(experiment)
         if parts.auditor is not None:
             parts.auditor.check_control(parts.study.dataset)
+        check_surrogates(parts.study)
         emit(StageStarted("building the model"))
         classifier, weights = parts.initial
         parts.check_memory()

@@ -1,31 +1,15 @@
 """Comparison of the classes that a run's model was trained on with those of the data that it is to be measured on."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from fedrobust.audit.misreading import IN_A_STUDY
 from fedrobust.config import ConfigError
 from fedrobust.data.annotations import are_named
+from fedrobust.data.class_order import order_of
 from fedrobust.data.dataset import Dataset
 from fedrobust.edge.about import About
 from fedrobust.models.interfaces import Interfaces
-from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record.parts import DatasetRecord
-
-
-def is_of_run(file: Path) -> bool:
-    """Return whether a model's file is in a run folder."""
-    return (file.parent / "experiment.toml").is_file()
-
-
-def classes_of_run(file: Path) -> DatasetRecord | None:
-    """Return the data of the run in whose folder a model's file is; None if it has no ``result.json`` yet.
-
-    Raises:
-        RunFolderError: ``result.json`` cannot be read.
-    """
-    folder = RunFolder(file.parent)
-    return folder.record().dataset if folder.file("result.json").is_file() else None
 
 
 def check_named_outputs(
@@ -45,7 +29,7 @@ def check_named_outputs(
         ConfigError: the data have these classes in another order.
     """
     own = dataset.label_names
-    if about is not None and are_named(own) and _order(about.labels, own) is not None:
+    if about is not None and are_named(own) and order_of(about.labels, own) is not None:
         check_classes(DatasetRecord(labels=about.labels), dataset, interfaces, what)
 
 
@@ -74,7 +58,7 @@ def check_classes(
     names, own = (trained.labels if trained else ()), dataset.label_names
     is_same = trained is not None and trained.digest == dataset.digest
     identity = tuple(range(dataset.classes))
-    order = _order(names, own) if are_named(names) and are_named(own) else None
+    order = order_of(names, own) if are_named(names) and are_named(own) else None
     if is_same and order is None:
         # The labels are the same numbers, whatever they are called.
         order = identity
@@ -106,15 +90,6 @@ def check_classes(
             f"its outputs{ending}"
         )
     return ""
-
-
-def _order(names: Sequence[str], own: Sequence[str]) -> tuple[int, ...] | None:
-    """Return the place in `own` of each of the `names`; None unless both have the same, each once."""
-    ours = [name.strip().casefold() for name in own]
-    theirs = [name.strip().casefold() for name in names]
-    if sorted(ours) != sorted(theirs) or len(set(ours)) < len(ours):
-        return None
-    return tuple(map(ours.index, theirs))
 
 
 def _listed(names: Sequence[str]) -> str:

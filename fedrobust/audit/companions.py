@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from fedrobust.audit.class_names import check_named_outputs, is_of_run
+from fedrobust.audit.class_names import check_named_outputs
 from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.opened import check_opened, check_run_opened, file_digest, model_path
 from fedrobust.config import ConfigError
@@ -17,6 +17,7 @@ from fedrobust.evasion.models.bound import through_roundings
 from fedrobust.evasion.models.model_file import open_model
 from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 from fedrobust.paths import expanded
+from fedrobust.runs.of_file import is_of_run
 
 
 def companion(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fedrobust.audit.class_names import check_classes, check_named_outputs, classes_of_run, is_of_run
+from fedrobust.audit.class_names import check_classes, check_named_outputs
 from fedrobust.audit.exported import ExportedTarget
 from fedrobust.audit.litert_model import NO_GRADIENT as LITERT_HAS_NONE
 from fedrobust.audit.litert_model import LiteRTModel, is_litert, litert_model
@@ -31,6 +31,7 @@ from fedrobust.models.interfaces import NONE_DECLARED, Interfaces
 from fedrobust.models.keras_file import check_readable
 from fedrobust.models.recognition import recognised_range
 from fedrobust.paths import expanded
+from fedrobust.runs.of_file import classes_of_run, is_of_run
 
 Opened = OpenedModel | Predictor
 

@@ -15,6 +15,7 @@ from fedrobust.checks import (
     strengths,
     unused,
 )
+from fedrobust.checks.class_order import kept_head
 from fedrobust.checks.detector import detector_fits
 from fedrobust.checks.distillation import classes_teach, method_fits, teacher_fits, transfer_labels
 from fedrobust.checks.multilabel import labels_fit
@@ -81,6 +82,7 @@ def check_data(study: Study) -> None:
     _ = study.partition
     _refuse(
         settings.site_sizes(given.federation, study.defence.rule),
+        kept_head(given.model, study.dataset, study.base, given.data.root),
         data.root_images(study.defence.rule, given.federation.aggregator, len(study.dataset.validation)),
         _attack(study),
         data.strengths_fit(given.evaluation, given.audit, given.model.image_size, study.problem),

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from fedrobust.audit import Plan, class_names, companions, from_file
+from fedrobust.audit import Plan, companions, from_file
 from fedrobust.audit import images as images_module
 from fedrobust.audit import opened as opened_module
 from fedrobust.audit.attack_cache import SAMPLE
@@ -22,6 +22,7 @@ from fedrobust.evasion import Threat
 from fedrobust.evasion.models.predictor import Predictor
 from fedrobust.models.input_format import InputFormat
 from fedrobust.models.interfaces import Interfaces
+from fedrobust.runs import of_file
 from fedrobust.runs.record import AttackTableRecord, json_schema
 
 SHAPE = (3, 2, 1)
@@ -77,8 +78,8 @@ def test_a_run_folder_means_its_global_model(tmp_path, monkeypatch):
     (tmp_path / "started" / "finished").mkdir()
     assert opened_module.model_path("finished", base=tmp_path) == tmp_path / "started" / "finished"
     assert opened_module.model_path(file, base=tmp_path / "empty") == file
-    assert class_names.is_of_run(tmp_path / "started" / "model.keras")
-    assert not class_names.is_of_run(file)
+    assert of_file.is_of_run(tmp_path / "started" / "model.keras")
+    assert not of_file.is_of_run(file)
 
 
 def test_a_file_is_known_by_its_bytes(tmp_path):
