@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 
 from fedrobust.checks.unused import told
 from fedrobust.config.resolve_training import loss_by_shares
-from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.data.calibration_sample import FEWEST_IMAGES, calibration_sample
 from fedrobust.defences.contract import is_learned
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
@@ -32,9 +32,6 @@ from server.stages.distillation import DistillationPlan, plan_distillation
 from server.stages.evaluation import Evaluator
 from server.stages.fitted_defence import defence_remarks, with_fitted
 from server.summary import summary_of
-
-FEWEST_MEASURED = 64
-"""Fewest validation images for which `model.batchnorm-policy = "auto"` recalibrates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +80,7 @@ class ModelParts:
             return settings.model.batchnorm_policy
         if settings.federation.clients == 1:
             return "average"
-        return "recalibrate" if len(self.study.dataset.validation) >= FEWEST_MEASURED else "moments"
+        return "recalibrate" if len(self.study.dataset.validation) >= FEWEST_IMAGES else "moments"
 
     @property
     def batchnorm(self) -> str:

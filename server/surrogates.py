@@ -5,7 +5,8 @@ from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.study import Study
 
 AS_THE_DATA = (
-    "a study reads a surrogate as the data are: images in [0, 1], and classes in the order of their labels"
+    "--labels and --input are options of fedrobust attack; a study reads a surrogate as the data are: images in "
+    "[0, 1], classes in the order of their labels"
 )
 
 
@@ -22,4 +23,4 @@ def check_surrogates(study: Study) -> None:
         try:
             with_surrogate(spec, study.dataset, study.threat.space)
         except FedrobustError as error:
-            raise ConfigError(f'evaluation.attacks = "{spec}": {error}; {AS_THE_DATA}') from error
+            raise ConfigError(f'evaluation.attacks = "{spec}": {error}. {AS_THE_DATA}') from error

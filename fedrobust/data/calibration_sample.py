@@ -3,6 +3,9 @@
 from fedrobust.data.dataset import Split
 from fedrobust.randomness import Purpose, generator
 
+FEWEST_IMAGES = 64
+"""Fewest validation images whose BatchNorm statistics are measured."""
+
 MOST_IMAGES = 1024
 MOST_VALUES = 50_000_000
 """Most values of all images together: 200 MB as float32, 332 colour images of 224 pixels."""

@@ -3,13 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from fedrobust.data.calibration_sample import calibration_sample
+from fedrobust.data.calibration_sample import FEWEST_IMAGES, calibration_sample
 from fedrobust.defences.smoothing import Smoothing
 from fedrobust.runs.run import Run
 from fedrobust.study.of_run import study_of_run
-
-FEWEST = 64
-"""Fewest validation images whose statistics are taken."""
 
 
 def under_noise(run: Run, sigma: float, data_root: str | Path = "") -> tuple[Any, str]:
@@ -47,10 +44,10 @@ def under_noise(run: Run, sigma: float, data_root: str | Path = "") -> tuple[Any
             f"BatchNorm statistics are the run's, fitted to {study.experiment.model.defence}, without noise",
         )
     validation = study.dataset.validation
-    if len(validation) < FEWEST:
+    if len(validation) < FEWEST_IMAGES:
         return model, (
             f"BatchNorm statistics are the run's, of images without noise: {len(validation)} validation images are too "
-            f"few to measure others, {FEWEST} are enough"
+            f"few to measure others, {FEWEST_IMAGES} are enough"
         )
     weights = classifier.weights_of(model)
     if weights is None:

@@ -102,7 +102,7 @@ def test_statistics_stay_where_there_are_few_images_or_they_are_fitted_to_a_defe
     assert said == "BatchNorm statistics are the run's, fitted to bit-depth(bits=3), without noise"
     for one, other in zip(defended.model().get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    monkeypatch.setattr("fedrobust.prediction.under_noise.FEWEST", 10_000)
+    monkeypatch.setattr("fedrobust.prediction.under_noise.FEWEST_IMAGES", 10_000)
     said = under_noise(run, SIGMA)[1]
     assert re.match(
         r"BatchNorm statistics are the run's, of images without noise: \d+ validation images", said
