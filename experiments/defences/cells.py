@@ -37,7 +37,7 @@ class Network:
 
 
 NETWORKS: Mapping[str, Network] = {
-    "mobilenetv2": Network(),
+    "mobilenetv2": Network(rounds={"pneumoniamnist": 20}),
     "edge-cnn": Network(
         {
             "model__name": "edge-cnn",

@@ -6,7 +6,11 @@ from statistics import fmean
 from cells import DEFENCES, PLAIN
 from records import Record
 
+from fedrobust.sweeps.paired import t_test
 from fedrobust.sweeps.spread import Spread
+
+DEGENERATE = "†"
+"""Marks figures with a model whose verdict is "degenerate": a constant classifier keeps its balanced accuracy."""
 
 Tables = Mapping[str, Sequence[Record]]
 """The records of each table by its title; all of one network and division."""
@@ -17,8 +21,9 @@ def overview(tables: Tables) -> str:
 
     A cell is the robust balanced accuracy in percent, the mean over seeds, with two seeds or more half its 95 %
     interval (Student's t), and the clean one of all test images after "at". It is bold where the interval of its gain
-    over plain training, paired by seed, leaves out 0. Of a defence that every table has, the last two columns are gain
-    and cost averaged over the tables of each seed, with half their intervals.
+    over plain training, paired by seed, leaves out 0 and tells how gains vary: those of few images can agree by chance.
+    Of a defence that every table has, the last two columns are gain and cost averaged over the tables of each seed,
+    with half their intervals. `DEGENERATE` marks what is of degenerate models, and averages with it.
     """
     if len(tables) < 2:
         return ""
@@ -53,19 +58,31 @@ def _cell(name: str, found: Sequence[Record]) -> str:
     robust = Spread.of([one["robust"]["balanced"] for one in own])
     if robust is None:
         return ""
-    gain = Spread.of(differences(name, PLAIN, found, "robust"))
-    text = f"{100 * robust.mean:.1f}"
-    apart = gain is not None and gain.low is not None and (gain.low > 0 or (gain.high or 0) < 0)
+    gains = differences(name, PLAIN, found, "robust")
     clean = 100 * fmean(one["test"]["balanced"] for one in own)
-    return f"{f'**{text}**' if apart else text}{_half(robust)} at {clean:.1f}"
+    text = f"{100 * robust.mean:.1f}"
+    text = f"**{text}**" if _is_apart(gains) else text
+    return f"{text}{_mark(own)}{_half(robust)} at {clean:.1f}"
+
+
+def _is_apart(gains: Sequence[float]) -> bool:
+    spread = Spread.of(gains)
+    if spread is None or spread.low is None or spread.high is None or t_test(gains) is None:
+        return False
+    return spread.low > 0 or spread.high < 0
+
+
+def _mark(own: Sequence[Record]) -> str:
+    return DEGENERATE if any(one["verdict"] == "degenerate" for one in own) else ""
 
 
 def _averages(name: str, tables: Tables) -> Iterator[str]:
+    mark = _mark([one for found in tables.values() for one in found if one["defence"] == name])
     for of, sign in (("robust", 1), ("test", -1)):
         apart = [_by_seed(name, PLAIN, found, of) for found in tables.values()]
         seeds = set.intersection(*(set(one) for one in apart))
         spread = Spread.of([sign * fmean(one[seed] for one in apart) for seed in sorted(seeds)])
-        yield "" if name == PLAIN or spread is None else f"{100 * spread.mean:.1f}{_half(spread)}"
+        yield "" if name == PLAIN or spread is None else f"{100 * spread.mean:.1f}{mark}{_half(spread)}"
 
 
 def _half(spread: Spread) -> str:

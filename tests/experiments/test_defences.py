@@ -61,6 +61,7 @@ def test_a_network_changes_the_study_and_its_rounds(table):
     assert (breast.model.name, breast.model.weights, breast.model.image_size) == ("edge-cnn", "random", 28)
     assert breast.federation.rounds == breast.evaluation.every == 100
     assert study("dermamnist_rebuilt.npz", small).federation.rounds == 20, "the study's own"
+    assert study("pneumoniamnist", table.cells.Protocol()).federation.rounds == 20, "five would not converge"
     assert study("breastmnist", table.cells.Protocol()).model.name == "mobilenetv2"
     seven = table.cells.Protocol(network="edge-cnn", rounds=7)
     assert study("breastmnist", seven).federation.rounds == 7
@@ -178,7 +179,7 @@ def test_the_overview_averages_gain_and_cost_over_the_tables_of_each_seed(table)
         plain = [record("plain", seed, 0.90, 0.05) for seed in (0, 1)]
         return plain + [record("PGD", seed, 0.90 - cost, 0.05 + gain) for seed, gain in enumerate(gains)]
 
-    tables = {"breast, iid": cells_of([0.30, 0.30]), "derma, iid": cells_of([0.10, 0.20], cost=0.04)}
+    tables = {"breast, iid": cells_of([0.300, 0.302]), "derma, iid": cells_of([0.10, 0.20], cost=0.04)}
     tables["derma, iid"].append(record("JPEG", 0, 0.9, 0.9))
     head, _, plain, jpeg, pgd = (
         [each.strip() for each in line.strip("|").split("|")]
@@ -188,12 +189,28 @@ def test_the_overview_averages_gain_and_cost_over_the_tables_of_each_seed(table)
     assert plain == ["plain", "5.0 (0.0) at 90.0", "5.0 (0.0) at 90.0", "", ""]
     assert jpeg == ["JPEG", "", "90.0 at 90.0", "", ""], "not in every table"
     # Gains of the seeds: 20 and 25 points; Student's t of one degree of freedom is 12.706.
-    assert pgd[3:] == ["22.5 (31.8)", "3.0 (0.0)"]
-    assert pgd[1:3] == ["**35.0** (0.0) at 88.0", "20.0 (63.5) at 86.0"], "the second gain is 15 +- 63.5"
+    assert pgd[3:] == ["22.6 (32.4)", "3.0 (0.0)"]
+    assert pgd[1:3] == ["**35.1** (1.3) at 88.0", "20.0 (63.5) at 86.0"], "the second gain is 15 +- 63.5"
     assert table.overview.overview({"breast, iid": tables["breast, iid"]}) == ""
     tables["breast, iid"].append(record("JPEG", 0, 0.8, 0.1))
     jpeg = table.overview.overview(tables).splitlines()[3].split(" | ")
     assert jpeg[3:] == ["45.0", "5.0 |"], "of one seed, gains of 5 and 85 points, without an interval"
+
+
+def test_the_overview_claims_no_gain_of_degenerate_models_nor_of_equal_gains(table):
+    def cells_of(gains):
+        plain = [record("plain", seed, 0.90, 0.05) for seed in range(3)]
+        return plain + [record("PGD", seed, 0.90, 0.05 + gain) for seed, gain in enumerate(gains)]
+
+    def shown():
+        return [
+            each.strip() for each in table.overview.overview(tables).splitlines()[3].strip("|").split("|")
+        ]
+
+    tables = {"breast, iid": cells_of([0.3, 0.3, 0.3]), "derma, iid": cells_of([0.30, 0.31, 0.32])}
+    assert shown()[1:] == ["35.0 (0.0) at 90.0", "**36.0** (2.5) at 90.0", "30.5 (1.2)", "0.0 (0.0)"]
+    tables["derma, iid"][3]["verdict"] = "degenerate"
+    assert shown()[1:] == ["35.0 (0.0) at 90.0", "**36.0**† (2.5) at 90.0", "30.5† (1.2)", "0.0† (0.0)"]
 
 
 def test_the_p_of_gains_is_corrected_for_the_number_of_defences_with_three_seeds(table):
