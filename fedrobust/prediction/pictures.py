@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fedrobust.data.dataset import DataError
-from fedrobust.data.importing.collect import COLOURED, white_of
-from fedrobust.data.importing.decode import decode, of_array, of_pillow, windowed
+from fedrobust.data.importing.collect import COLOURED
+from fedrobust.data.importing.decode import decode, of_array, of_pillow
 from fedrobust.data.importing.entry import Entry, ImageError
 from fedrobust.data.importing.fit import fitted
 from fedrobust.data.importing.folder import is_image
@@ -61,73 +61,42 @@ def prepared(
 ) -> Iterator[tuple[int, PreparedImage]]:
     """Decode images, bring them to a model's size and colours, and yield each with its place among `entries`.
 
-    Images deeper than 8 bits come last: white is the same value in all of them, which is known when all are read.
-
     Args:
         entries: the images.
         shape: (height, width, channels) that the model takes; height and width are equal.
         fit: "pad": the whole image, centred on black; "crop": its largest centred square.
         unreadable: gets a sentence on each image that cannot be read, which is left out.
     """
-    deep: list[tuple[int, _Resized]] = []
     for place, entry in enumerate(entries):
         try:
-            one = _resized(entry, shape, fit)
+            yield place, _prepared(entry, shape, fit)
         except ImageError as error:
             unreadable.append(f"{entry.name}: {error}")
-            continue
-        if one.peak is None:
-            yield place, _finished(one.name, one.pixels, one.changes, shape[2])
-        else:
-            deep.append((place, one))
-    white = white_of(one.peak or 0.0 for _, one in deep)
-    told = (
-        f"values 0 to {white:.0f} shown as black to white: the smallest usual depth of all deep images given"
-    )
-    for place, one in deep:
-        yield place, _finished(one.name, windowed(one.pixels, (0, white)), (*one.changes, told), shape[2])
 
 
-@dataclass(frozen=True, eq=False)
-class _Resized:
-    """An image of the model's size.
-
-    Attributes:
-        name: see `PreparedImage`.
-        pixels: (height, width) or (height, width, 3) uint8; float32 (height, width) if it is deeper than 8 bits.
-        changes: what was done to it so far.
-        peak: its largest stored value if it is deeper than 8 bits, else None.
-    """
-
-    name: str
-    pixels: NDArray[Any]
-    changes: tuple[str, ...]
-    peak: float | None
-
-
-def _resized(entry: Entry, shape: Sequence[int], fit: str) -> _Resized:
+def _prepared(entry: Entry, shape: Sequence[int], fit: str) -> PreparedImage:
     picture = entry.read()
     pixels, changes = picture.pixels, list(picture.traits)
+    if picture.is_deep:
+        # A white that is guessed from the images at hand is not that of the import, and differs from call to call.
+        raise ImageError(
+            f"deeper than 8 bits, values up to {float(pixels.max()):.0f}: name those that are black and white in the "
+            "data of the model, as data import told them: --window 0:4095 (in Python window=(0, 4095))"
+        )
     size, channels = shape[0], shape[2]
     if pixels.ndim == 3 and channels == 1:
         spread = int((pixels.max(axis=2).astype(int) - pixels.min(axis=2)).max())
         changes += ["colours made grey"] if spread >= COLOURED else []
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))
     height, width = pixels.shape[:2]
-    peak = float(pixels.max()) if picture.is_deep else None
     if (height, width) != (size, size):
         how = "" if height == width else ", padded with black" if fit == "pad" else ", cropped to its centre"
         changes.append(f"{width} x {height} resized to {size} x {size}{how}")
         pixels = fitted(pixels, size, fit)
-    return _Resized(entry.name, pixels, tuple(changes), peak)
-
-
-def _finished(name: str, pixels: NDArray[np.uint8], changes: tuple[str, ...], channels: int) -> PreparedImage:
-    """Return an image with as many `channels` as the model takes."""
     if pixels.ndim == 2:
-        changes += ("grey copied to three colours",) if channels == 3 else ()
+        changes += ["grey copied to three colours"] if channels == 3 else []
         pixels = np.repeat(pixels[..., None], channels, axis=2)
-    return PreparedImage(name, pixels, changes)
+    return PreparedImage(entry.name, pixels, tuple(changes))
 
 
 def _entries(given: Any, place: int, window: tuple[float, float] | None, split: str) -> Iterator[Entry]:

@@ -20,6 +20,7 @@ from fedrobust.edge.about import About
 from fedrobust.edge.device_files import write_device_files
 from fedrobust.edge.export import export
 from fedrobust.edge.interpreter import Interpreter
+from tests.data.importing.test_decode import png_of_16_bits
 
 SCRIPT = Path(__file__).parents[2] / "fedrobust" / "edge" / "classify.py.txt"
 
@@ -81,12 +82,14 @@ def test_images_are_seen_as_predict_sees_them(study, exported, tmp_path):
     assert len(set(found)) == 1
     np.testing.assert_allclose(said, said[0], atol=1e-3)
     Image.fromarray(image.astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    command = [sys.executable, "classify.py", exported["float32"], tmp_path / "deep.png"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=exported["float32"].parent
-    )
-    assert done.returncode == 1
-    assert "deeper than 8 bits" in done.stderr
+    png_of_16_bits(tmp_path / "colours.png", np.repeat(image[..., None], 3, axis=2).astype(np.uint16) * 16)
+    for name in ("deep.png", "colours.png"):
+        command = [sys.executable, "classify.py", exported["float32"], tmp_path / name]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=exported["float32"].parent
+        )
+        assert done.returncode == 1
+        assert "deeper than 8 bits" in done.stderr
 
 
 @pytest.mark.parametrize("side", [28, 31])

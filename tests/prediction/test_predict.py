@@ -69,31 +69,29 @@ def test_images_are_prepared_as_an_import_prepares_them(folder, tmp_path, draw):
         assert one.changes == (f"30 x 10 resized to 8 x 8, {said}",)
 
 
-def test_equal_stored_values_are_equal_pixels_in_all_deep_images_of_a_call(folder):
-    """Alone the first would be shown over 10 bits: 900 of 1023, and not of 4095."""
+def test_deep_images_need_the_window_of_the_models_data(folder, tmp_path):
+    """White that is guessed from the images of a call would give one image two answers."""
     low, high = (np.full((8, 8), value, np.uint16) for value in (900, 3000))
-    found = fedrobust.predict(folder, low, grey(255), high, low)
+    with pytest.raises(DataError, match=r"image 0: deeper than 8 bits, values up to 900: .*--window 0:4095"):
+        fedrobust.predict(folder, low)
+    Image.fromarray(high).save(tmp_path / "deep.png")
+    told = CliRunner().invoke(app, ["predict", str(folder), str(tmp_path / "deep.png")])
+    assert told.exit_code != 0
+    found = fedrobust.predict(folder, low, grey(255), tmp_path / "deep.png", low, window=(0, 4095))
     means = [round(value / 4095 * 255) / 255 for value in (900, 4095, 3000, 900)]
     expected = [sigmoid(10 * (mean - 0.5)) for mean in means]
     assert [one.probabilities["bright"] for one in found] == pytest.approx(expected, abs=1e-5)
-    assert [one.image for one in found] == [f"image {place}" for place in range(4)]
-    assert [len(one.changes) for one in found] == [1, 0, 1, 1]
-    (alone,) = fedrobust.predict(folder, low)
-    assert alone.changes[0].startswith("values 0 to 1023 shown as black to white")
+    (alone,) = fedrobust.predict(folder, low, window=(0, 4095))
+    assert alone.probabilities == found[0].probabilities
 
 
 def test_colours_depth_and_windows_are_told(folder, tmp_path):
     colours = np.zeros((8, 8, 3), np.uint8)
     colours[..., 0] = 200
     Image.fromarray(colours).save(tmp_path / "red.png")
-    Image.fromarray(grey(255).astype(np.uint16) * 8).save(tmp_path / "deep.png")  # 2040 of 0..2**12 - 1
-    red, deep = fedrobust.predict(folder, tmp_path / "red.png", tmp_path / "deep.png")
+    Image.fromarray(grey(255).astype(np.uint16) * 8).save(tmp_path / "deep.png")
+    (red,) = fedrobust.predict(folder, tmp_path / "red.png")
     assert red.changes == ("colours made grey",)
-    (said,) = deep.changes
-    assert (
-        said == "values 0 to 4095 shown as black to white: the smallest usual depth of all deep images given"
-    )
-    assert deep.name == "dark"
     (shown,) = fedrobust.predict(folder, tmp_path / "deep.png", window=(0, 2040))
     assert shown.probabilities["bright"] == pytest.approx(sigmoid(5), abs=1e-5)
 

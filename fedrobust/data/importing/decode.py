@@ -66,6 +66,12 @@ def _of_image(image: Image.Image, window: tuple[float, float] | None) -> Picture
         raise ImageError(
             f"{frames} frames; allowed: one image a file; save the frames that matter as own files"
         )
+    if image.mode not in DEEP and ";16" in str(getattr(image, "tile", "")):
+        # Pillow reads the upper 8 bits of several channels: of 12 bits in 16 nearly nothing.
+        raise ImageError(
+            "16 bits a channel, in colours or with transparency, of which 8 would be read; save it as grey of 16 bits "
+            "or with 8 bits a channel"
+        )
     traits, stored = [], getattr(image, "tag_v2", {})  # of TIFF; a turned image has none
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)

@@ -1,12 +1,13 @@
 """Formats: what a file's pixels become."""
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fedrobust.data.importing.decode import INVERTED, ROTATED, TRANSPARENT, decode, of_array
+from fedrobust.data.importing.decode import INVERTED, ROTATED, TRANSPARENT, decode, of_array, of_pillow
 from fedrobust.data.importing.dicom import PALETTE
 from fedrobust.data.importing.entry import ImageError
 
@@ -65,6 +66,34 @@ def test_16_bits_stay_deep_until_black_and_white_are_known(tmp_path):
     assert np.array_equal(decode(path).pixels, deep)
     assert decode(path, (0, 44000)).pixels.max() == 255
     assert decode(path, (4000, 8000)).pixels[0].tolist() == [0, 0, 255, 255]
+
+
+def png_of_16_bits(path, pixels):
+    """Write a PNG of 16 bits a channel by hand, which Pillow cannot: uint16 (height, width, channels)."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, channels = pixels.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return path
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_several_channels_of_16_bits_are_refused_where_half_of_them_would_be_read(tmp_path, channels):
+    """12 bits in 16: Pillow reads the upper 8 of them, nearly black."""
+    deep = np.full((3, 4, channels), 4000, np.uint16)
+    assert decode(png_of_16_bits(tmp_path / "grey.png", deep[..., :1])).pixels.max() == 4000
+    path = png_of_16_bits(tmp_path / "several.png", deep)
+    for window in (None, (0, 4095)):
+        with pytest.raises(ImageError, match="16 bits a channel, in colours or with transparency"):
+            decode(path, window)
+    with Image.open(path) as opened, pytest.raises(ImageError, match="16 bits a channel"):
+        of_pillow(opened)
 
 
 def tiff(path, pixels, photometric, turned=False):
