@@ -32,6 +32,7 @@ from fedrobust.report.export import write as write_page
 from fedrobust.runs.codec import to_json
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import Listener
+from fedrobust.runs.request import BESIDE
 from fedrobust.runs.run import Run
 from fedrobust.runtime import start_tensorflow
 
@@ -121,6 +122,7 @@ def export_model(
     start_tensorflow(cores())
     from fedrobust.audit.exports import export_files
     from fedrobust.audit.plan import Plan
+    from fedrobust.edge.export import file_name
 
     threat = Threat(norm=norm)  # type: ignore[arg-type]
     plan = Plan(epsilon=epsilon, threat=threat, effort=effort, seed=seed)  # type: ignore[arg-type]
@@ -129,7 +131,8 @@ def export_model(
     asked = {"formats": formats, "epsilon": str(epsilon), "effort": effort, "attack": attack}
     request = request_of(model, dataset, threat, "test", images, seed, "", interfaces, **asked)
     stem = "student" if isinstance(model, str | Path) and Path(model).name == "student.keras" else "model"
-    with working(request, out, f"{export_name(model)}-export", force, listeners) as (folder, pool):
+    writes = (*(file_name(stem, form) for form in formats), *BESIDE)
+    with working(request, out, f"{export_name(model)}-export", force, listeners, writes) as (folder, pool):
         found = export_files(
             model,
             dataset,

@@ -39,11 +39,16 @@ OTHER_DATA = "; or name the present ones with --data (in Python data=...), to us
 
 @contextmanager
 def working(
-    request: Mapping[str, Any], out: str | Path, name: str, force: bool, listeners: Sequence[Listener]
+    request: Mapping[str, Any],
+    out: str | Path,
+    name: str,
+    force: bool,
+    listeners: Sequence[Listener],
+    writes: Sequence[str] = (),
 ) -> Iterator[tuple[Path, ThreadPoolExecutor]]:
     """Yield the folder of `request` and a thread pool, with `listeners` for the events of the block."""
     with (
-        folder_for(request, out, Path("runs"), name, force) as folder,
+        folder_for(request, out, Path("runs"), name, force, writes) as folder,
         listening(*listeners),
         ThreadPoolExecutor(cores()) as pool,
     ):

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,5 +126,6 @@ def read_about(path: Path) -> About | None:
         RecursionError,
         NotImplementedError,
         RuntimeError,
+        zlib.error,
     ) as error:
         raise LiteRTFileError(f"{path}: its {MEMBER} is damaged: {error}; export the model again") from error

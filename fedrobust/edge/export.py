@@ -59,6 +59,7 @@ def export(
     if unknown or not formats:
         raise ValueError(f"formats = {list(formats)}: choose from {', '.join(FORMATS)}")
     shape = image_shape(model)
+    check_precision(model)
     samples = None
     calibrated = [name for name in formats if FORMATS[name].calibrated]
     if calibrated:
@@ -126,6 +127,24 @@ def image_shape(model: "keras.Model") -> tuple[int, ...]:
     if len(outputs) != 1 or len(outputs[0]) != 2:
         raise ExportError(f"the model returns {outputs}: only one output (None, classes) can be exported")
     return inputs[0][1:]
+
+
+def check_precision(model: "keras.Model") -> None:
+    """Check that a model computes in float32.
+
+    Raises:
+        ExportError: a layer computes in another precision, for which LiteRT has no operations.
+    """
+    # Starts Keras.
+    from fedrobust.models.layers import inner_layers
+
+    for layer in inner_layers(model):
+        if layer.compute_dtype in ("float16", "bfloat16"):
+            raise ExportError(
+                f"layer {layer.name!r} computes in {layer.compute_dtype} (mixed precision), which LiteRT does not; build "
+                'the model anew with dtype="float32", and copy its weights, which are float32: '
+                "new.set_weights(model.get_weights())"
+            )
 
 
 def spanning(calibration: Images) -> Images:

@@ -39,7 +39,7 @@ def exportable(
         )
     single = model.output_shape[1] == 1
     as_is = format == UNIT and not single and not labels
-    if as_is and preparation.native == preparation.prepared:
+    if as_is and preparation.native == preparation.prepared == tuple(model.input_shape[1:]):
         return model
     # Starts Keras.
     from fedrobust.models.deployable import with_preparation

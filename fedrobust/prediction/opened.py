@@ -68,8 +68,9 @@ def opened(model: str | Path) -> OpenedModel:
     about, (shape, classes, logits) = _of_keras(path) if path.suffix == ".keras" else _of_exported(path)
     labels, multilabel = _meaning(path, about)
     if classes != len(labels):
+        said = "its about.json" if about is not None else "the run in its folder"
         raise ModelFileError(
-            f"{path}: {classes} outputs, but the run in its folder has {len(labels)} classes: it is another run's model"
+            f"{path}: {classes} outputs, but {said} has {len(labels)} classes: it is of another model"
         )
     if shape[0] != shape[1]:
         raise ModelFileError(f"{path}: takes images of {shape[1]} x {shape[0]}; allowed: square ones")

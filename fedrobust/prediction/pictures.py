@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fedrobust.data.archive import DAMAGE
 from fedrobust.data.dataset import DataError
 from fedrobust.data.importing.collect import COLOURED
 from fedrobust.data.importing.decode import decode, of_array, of_pillow
@@ -138,9 +139,9 @@ def _of_npz(path: Path, given: str, split: str) -> Iterator[Entry]:
             if key not in file:
                 raise DataError(f"{given}: no {key} in it; it holds {', '.join(file.files) or 'nothing'}")
             images = file[key]
-    except (OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except DAMAGE as error:
         raise DataError(f"{given}: cannot be read as .npz: {error}") from error
     for number, image in enumerate(images):
         yield Entry(f"{given} {split} {number}", "", partial(of_array, image))

@@ -1,13 +1,13 @@
 """Read a run folder, whose files may be missing or damaged, because runs may fail or be stopped."""
 
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from fedrobust.data.archive import DAMAGE
 from fedrobust.report.errors import ReportError
 from fedrobust.report.evaluation import Evaluation
 from fedrobust.report.examples import ExampleImages
@@ -168,6 +168,6 @@ def _optional(path: Path, load: Callable[[Path], T], problems: dict[str, str]) -
         return None
     try:
         return load(path)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         problems[path.name] = f"{type(error).__name__}: {error}"
         return None

@@ -1,7 +1,7 @@
 """Folders of results, each for one request: the settings, the model and the images."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,12 @@ class OtherResultError(FedrobustError, ValueError):
 
 @contextmanager
 def folder_for(
-    request: Mapping[str, Any], out: str | Path, parent: Path, name: str, force: bool = False
+    request: Mapping[str, Any],
+    out: str | Path,
+    parent: Path,
+    name: str,
+    force: bool = False,
+    writes: Sequence[str] = (),
 ) -> Iterator[Path]:
     """Yield the folder for the results of a request, which is recorded in it.
 
@@ -40,12 +45,15 @@ def folder_for(
         parent: for folders that the user does not set.
         name: of such a folder; a number is appended if that one has other results.
         force: replace other results in `out`.
+        writes: names of the files that the block writes beside its result: none of them may be the user's own.
 
     Raises:
-        OtherResultError: `out` has the results of another request.
+        OtherResultError: `out` has the results of another request, or files of these names that are of none.
         PathError, DiskError: it cannot be written.
     """
-    folder = _named(request, out, force) if str(out) else _found(request, expanded(parent), name)
+    folder = (
+        _named(request, out, force, writes) if str(out) else _found(request, expanded(parent), name, writes)
+    )
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,9 +73,14 @@ def folder_for(
         raise
 
 
-def _named(request: Mapping[str, Any], out: str | Path, force: bool) -> Path:
+def _named(request: Mapping[str, Any], out: str | Path, force: bool, writes: Sequence[str]) -> Path:
     folder = expanded(out)
     check_can_hold(folder, "out")
+    if not force and (own := _of_nobody(folder, writes)):
+        raise OtherResultError(
+            f"out = {str(out)!r}: the folder has {', '.join(own)}, which would be replaced; name another one, or say "
+            "--force (force=True) to replace them"
+        )
     if not force and not _is_free(folder, request):
         raise OtherResultError(
             f"out = {str(out)!r}: the folder holds the results of something else ({_difference(folder, request)}); "
@@ -76,11 +89,11 @@ def _named(request: Mapping[str, Any], out: str | Path, force: bool) -> Path:
     return folder
 
 
-def _found(request: Mapping[str, Any], parent: Path, name: str) -> Path:
+def _found(request: Mapping[str, Any], parent: Path, name: str, writes: Sequence[str]) -> Path:
     check_can_hold(parent, "the current folder; results are written below it, or below --out")
     for number in range(1, MOST_FOLDERS):
         folder = parent / (name if number == 1 else f"{name}-{number}")
-        if _is_free(folder, request):
+        if _is_free(folder, request) and not _of_nobody(folder, writes):
             return folder
     raise OtherResultError(f"{parent}: a thousand results named {name}; name a folder with --out")
 
@@ -105,16 +118,34 @@ def _is_free(folder: Path, request: Mapping[str, Any]) -> bool:
     return asked == _plain(request)
 
 
+def _of_nobody(folder: Path, writes: Sequence[str]) -> list[str]:
+    """Return which files would be replaced that are no result of a request."""
+    return [] if _asked(folder) is not None else [name for name in writes if (folder / name).exists()]
+
+
 def _exported(folder: Path) -> list[str]:
-    """Return the names of the exported files that a folder's result lists, and of what is written beside them."""
+    """Return the names of a folder's exported files, and of what is written beside them.
+
+    A finished export lists its files. One that was interrupted has its request, which names their formats.
+    """
     try:
         found = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        found = {"files": [{"file": name} for name in _begun(folder)]}
     except (OSError, ValueError, RecursionError):
         return []
     listed = found.get("files") if isinstance(found, dict) else None
     names = [each.get("file") for each in listed or () if isinstance(each, dict)]
     files = [name for name in names if isinstance(name, str) and name and Path(name).name == name]
     return [*files, *BESIDE] if files else []
+
+
+def _begun(folder: Path) -> list[str]:
+    asked = _asked(folder)
+    formats = asked.get("formats") if isinstance(asked, dict) else None
+    names = [form for form in formats or () if isinstance(form, str) and form.isalnum()]
+    patterns = ["*.onnx" if form == "onnx" else f"*.{form}.tflite" for form in names]
+    return [path.name for pattern in patterns for path in folder.glob(pattern)]
 
 
 def _difference(folder: Path, request: Mapping[str, Any]) -> str:

@@ -72,6 +72,20 @@ def test_what_cannot_be_read_is_refused(tmp_path, member, said):
         read_about(path)
 
 
+def test_a_damaged_compressed_member_is_refused(tmp_path):
+    path = tmp_path / "any.tflite"
+    path.write_bytes(b"model")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("about.json", json.dumps(ABOUT.to_json()))
+        place = archive.getinfo("about.json").header_offset
+    content = bytearray(path.read_bytes())
+    start = place + 30 + len("about.json")
+    content[start : start + 20] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(LiteRTFileError, match=r"its about\.json is damaged"):
+        read_about(path)
+
+
 def test_other_archives_and_files_say_nothing(tmp_path):
     path = tmp_path / "any.tflite"
     path.write_bytes(b"model")

@@ -272,3 +272,16 @@ def test_foreign_tensors_are_counted_and_the_first_is_named(file_of):
         r"\(2 foreign tensors, the first: b \(float16\)\)$",
     ):
         check_tensors(b"content", FORMATS["int8"])
+
+
+def test_a_model_of_mixed_precision_is_refused_in_a_sentence(tmp_path):
+    import keras
+
+    inputs = keras.Input((8, 8, 1))
+    mixed = keras.layers.Conv2D(2, 3, name="half", dtype="mixed_float16")
+    body = keras.Model(inputs, keras.layers.Flatten()(mixed(inputs)))
+    outer = keras.Input((8, 8, 1))
+    model = keras.Model(outer, keras.layers.Dense(2)(body(outer)))
+    with pytest.raises(ExportError, match=r"layer 'half' computes in float16 \(mixed precision\)"):
+        export(model, tmp_path, ("float32",))
+    assert list(tmp_path.iterdir()) == []

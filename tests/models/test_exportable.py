@@ -43,6 +43,17 @@ def test_images_are_brought_into_the_format_as_attacks_bring_them(text, draw):
     )
 
 
+def test_a_model_of_any_size_is_exported_at_the_size_of_the_data(draw, tmp_path):
+    inputs = keras.Input((None, None, 1))
+    hidden = keras.layers.Conv2D(3, 3)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(hidden)))
+    sized = exportable(model, Preparation((6, 6, 1), (6, 6, 1)), UNIT, "logits", (), "any")
+    assert sized.input_shape == (None, 6, 6, 1)
+    images = draw.random((3, 6, 6, 1)).astype(np.float32)
+    found = Interpreter.open(export(sized, tmp_path, ("float32",))["float32"]).logits(images)
+    np.testing.assert_allclose(found, np.asarray(model(images)), atol=1e-5)
+
+
 def test_a_model_of_native_images_is_left_as_it_is():
     model = network((4, 5, 1))
     assert exportable(model, Preparation((4, 5, 1), (4, 5, 1)), UNIT, "logits", (), "own") is model

@@ -148,6 +148,34 @@ def test_force_takes_away_the_results_of_another_request_only(tmp_path):
     assert files(FIRST) == ["model.int8.tflite", "notes.txt", "request.json"]
 
 
+def test_files_that_are_of_no_request_are_not_replaced_unasked(tmp_path):
+    def export(out="", force=False):
+        with folder_for(FIRST, out, tmp_path, "x", force, ("model.int8.tflite", "labels.txt")) as folder:
+            return folder
+
+    own = tmp_path / "x"
+    own.mkdir()
+    (own / "labels.txt").write_text("mine")
+    with pytest.raises(OtherResultError, match=r"the folder has labels\.txt, which would be replaced"):
+        export(own)
+    assert export() == tmp_path / "x-2"
+    assert finish(FIRST, tmp_path, own) == own, "nothing is written there under that name"
+    (own / "request.json").unlink()
+    assert export(own, force=True) == own
+    assert export(own) == own, "now they are of its request"
+
+
+def test_force_takes_away_the_files_of_an_export_that_was_interrupted(tmp_path):
+    def export(formats):
+        with folder_for({"model": "a", "formats": formats}, tmp_path, tmp_path, "x", force=True) as folder:
+            return sorted(path.name for path in folder.iterdir())
+
+    export(["int8", "onnx", "../x", 3])
+    for name in ("model.int8.tflite", "model.onnx", "labels.txt", "model.float32.tflite", "notes.txt"):
+        (tmp_path / name).write_text("")
+    assert export(["float16"]) == ["model.float32.tflite", "notes.txt", "request.json"]
+
+
 def test_a_failure_leaves_the_request_where_there_is_more(tmp_path):
     def fail(out, result=""):
         with folder_for(FIRST, out, tmp_path, "x") as folder:
