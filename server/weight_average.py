@@ -21,6 +21,9 @@ class WeightAverage:
     After r rounds the decay is min(decay, r / (r + 9)), as in TensorFlow's moving averages, so that the first round's
     weights soon lose their influence.
 
+    BatchNorm statistics are averaged like weights. They then belong to no model's weights, as those of averaged
+    clients: where the server recalibrates (`model.batchnorm-policy`), it measures those of the average anew.
+
     Attributes:
         decay: weight of the previous average, in (0, 1).
 

@@ -10,9 +10,10 @@ from fedrobust.audit.attack_cache import Report
 from fedrobust.audit.images import chosen_split
 from fedrobust.audit.opened import opened_with_digest
 from fedrobust.data.dataset import Dataset
+from fedrobust.defences.smoothing import VOTE_IS_SMOOTHED, holds_vote
 from fedrobust.evaluation.intervals import wilson
 from fedrobust.evaluation.smoothing import ABSTAINS, Certificate, Smoothing
-from fedrobust.evasion.models.model_file import open_model
+from fedrobust.evasion.models.model_file import OpenedModel, open_model
 from fedrobust.evasion.models.predictor import Predict
 from fedrobust.evasion.run import Map, Progress
 from fedrobust.models.interface import Interface
@@ -60,6 +61,8 @@ def certified(
     shown = opened.images(stored)
     classes, found = opened.target.classes, []
     smoothed = opened.target
+    if base[0] is None and isinstance(opened, OpenedModel) and holds_vote(opened.keras):
+        notes = (*notes, VOTE_IS_SMOOTHED)
     if base[0] is not None:
         same_order = Interface(labels=opened.labels)
         smoothed = open_model(base[0], dataset.image_shape, dataset.classes, interface=same_order).target

@@ -10,6 +10,20 @@ from fedrobust.bounds import Count, Positive, Whole
 from fedrobust.defences.contract import DEFENCES
 from fedrobust.lazy import keras
 
+LAYER = "noisy_copies"
+"""Name of the layer of a Keras file that makes the copies."""
+
+VOTE_IS_SMOOTHED = (
+    "the file holds the vote of model.defence = smoothing: noise is added to that of its copies, and the certificate "
+    "is not of the classifier that is deployed; of a run's folder the vote is left out"
+)
+"""Note on the certificate of a file with a vote."""
+
+
+def holds_vote(model: Any) -> bool:
+    """Return whether a Keras model has a vote over noisy copies in it."""
+    return any(layer.name == LAYER for layer in model.layers)
+
 
 @DEFENCES.register("smoothing")
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +33,8 @@ class Smoothing:
     The soft vote of Salman et al. (2019, arXiv:1906.04584, equation 6): the logits are the logarithms of the mean
     softmax probabilities. The noise is drawn once, from `seed`: the model answers the same each time, and attacks
     differentiate through all copies, the gradient that expectation over transformation estimates. That is the
-    strongest attacker, who knows the noise. A certificate needs fresh noise: ``fedrobust certify``.
+    strongest attacker, who knows the noise. A certificate needs fresh noise: ``fedrobust certify`` leaves this vote out
+    and takes its own.
 
     Attributes:
         sigma: standard deviation of the Gaussian noise, in units of [0, 1].
@@ -63,7 +78,7 @@ class Smoothing:
     def _layer(self, shape: tuple[int, ...]) -> Any:
         """Return a layer from an image to its copies."""
         layer = keras.layers.EinsumDense(
-            "bhwc,k->bkhwc", (self.samples, *shape), bias_axes="khwc", name="noisy_copies"
+            "bhwc,k->bkhwc", (self.samples, *shape), bias_axes="khwc", name=LAYER
         )
         layer.build((None, *shape))
         layer.set_weights([np.ones(self.samples, np.float32), self.noise(shape)])

@@ -141,8 +141,8 @@ def check_precision(model: "keras.Model") -> None:
     for layer in inner_layers(model):
         if layer.compute_dtype in ("float16", "bfloat16"):
             raise ExportError(
-                f"layer {layer.name!r} computes in {layer.compute_dtype} (mixed precision), which LiteRT does not; build "
-                'the model anew with dtype="float32", and copy its weights, which are float32: '
+                f"layer {layer.name!r} computes in {layer.compute_dtype} (mixed precision), which LiteRT does not; "
+                'build the model anew with dtype="float32", and copy its weights, which are float32: '
                 "new.set_weights(model.get_weights())"
             )
 

@@ -1,5 +1,7 @@
 """BatchNorm's statistics behind a prediction-time defence, which changes what the network is shown."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,9 @@ EPSILON = 1e-3
 """Keras' default of BatchNorm, which it adds to variances: below it their ratios mean nothing."""
 
 
-def behind_defence(classifier: Classifier, weights: Weights, images: NDArray[np.uint8]) -> Weights:
+def behind_defence(
+    classifier: Classifier, weights: Weights, images: NDArray[np.uint8], fitted_to: Any = None
+) -> Weights:
     """Return `weights` with BatchNorm statistics that are moved as the classifier's defence moves those of `images`.
 
     Clients train without the defence, so that their statistics are those of images as they are stored: behind a median
@@ -23,13 +27,15 @@ def behind_defence(classifier: Classifier, weights: Weights, images: NDArray[np.
         classifier: the model behind its defence; without one, or without BatchNorm, the weights stay as they are.
         weights: trained without the defence.
         images: (n, height, width, channels) uint8, the server's.
+        fitted_to: the defence that the statistics of `weights` are fitted to; None: to images as they are stored.
 
     Source: statistics measured on the images that a network is shown (Schneider et al., 2020, arXiv:2006.16971); the
     difference in place of the measurement is this project's.
     """
     if classifier.defence is None or not classifier.layout.statistics:
         return weights
-    without = recalibration_of(classifier)(weights, images).statistics
+    before = classifier if fitted_to is None else classifier.with_defence(fitted_to)
+    without = recalibration_of(before, defended=fitted_to is not None)(weights, images).statistics
     behind = recalibration_of(classifier, defended=True)(weights, images).statistics
     places = classifier.layout.places("variance")
     return Weights(weights.trainable, moved(weights.statistics, without, behind, places))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.defences.smoothing import holds_vote
 from fedrobust.edge import runner as runtime
 from fedrobust.edge.about import About, read_about
 from fedrobust.edge.onnx_file import OnnxInterpreter
@@ -33,6 +34,7 @@ class OpenedModel:
         image_shape: (height, width, channels) of the images that it takes.
         logits: images (n, height, width, channels) float32 in [0, 1] to logits (n, classes); an exported file is shown
             what is outside clipped.
+        votes: whether the file is known to hold a vote over noisy copies.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class OpenedModel:
     multilabel: bool
     image_shape: tuple[int, ...]
     logits: Logits
+    votes: bool = False
 
 
 def opened(model: str | Path) -> OpenedModel:
@@ -65,7 +68,7 @@ def opened(model: str | Path) -> OpenedModel:
         )
     if path.suffix not in (".keras", ".tflite", ".onnx"):
         raise ModelFileError(f"{path}: allowed: a run folder, or a .keras, .tflite or .onnx file of a run")
-    about, (shape, classes, logits) = _of_keras(path) if path.suffix == ".keras" else _of_exported(path)
+    about, votes, (shape, classes, logits) = (_of_keras if path.suffix == ".keras" else _of_exported)(path)
     labels, multilabel = _meaning(path, about)
     if classes != len(labels):
         said = "its about.json" if about is not None else "the run in its folder"
@@ -74,7 +77,7 @@ def opened(model: str | Path) -> OpenedModel:
         )
     if shape[0] != shape[1]:
         raise ModelFileError(f"{path}: takes images of {shape[1]} x {shape[0]}; allowed: square ones")
-    return OpenedModel(path, labels, multilabel, shape, logits)
+    return OpenedModel(path, labels, multilabel, shape, logits, votes)
 
 
 def _meaning(path: Path, about: About | None) -> tuple[tuple[str, ...], bool]:
@@ -101,17 +104,17 @@ def _dataset(path: Path) -> DatasetRecord:
     return dataset
 
 
-def _of_keras(path: Path) -> tuple[None, Function]:
+def _of_keras(path: Path) -> tuple[None, bool, Function]:
     start_tensorflow()
     model = load_keras(path)
 
     def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(model.predict(images, verbose=0))
 
-    return None, (tuple(model.input_shape[1:]), int(model.output_shape[-1]), logits)
+    return None, holds_vote(model), (tuple(model.input_shape[1:]), int(model.output_shape[-1]), logits)
 
 
-def _of_exported(path: Path) -> tuple[About | None, Function]:
+def _of_exported(path: Path) -> tuple[About | None, bool, Function]:
     runner = runtime.opened(path)
     about = runner.about if isinstance(runner, OnnxInterpreter) else read_about(path)
     shape = runner.image_shape
@@ -120,4 +123,5 @@ def _of_exported(path: Path) -> tuple[About | None, Function]:
         # Noise leaves [0, 1], which a file's input does not: clipping is part of the model that is smoothed.
         return runner.logits(np.clip(images, 0.0, 1.0))
 
-    return about, (shape, logits(np.zeros((1, *shape), np.float32)).shape[1], logits)
+    votes = about is not None and about.defence.startswith("smoothing")
+    return about, votes, (shape, logits(np.zeros((1, *shape), np.float32)).shape[1], logits)

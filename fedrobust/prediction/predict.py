@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.dataset import DataError
+from fedrobust.defences.smoothing import VOTE_IS_SMOOTHED
 from fedrobust.paths import expanded
 from fedrobust.prediction.opened import OpenedModel, opened
 from fedrobust.prediction.pictures import FITS, entries_of, prepared
@@ -143,6 +144,8 @@ def predict(
     draw, notes = draw or np.random.default_rng(), tuple[str, ...]()
     if smoothing is not None and expanded(model).is_dir():
         network, notes = noisy(network, Run.open(expanded(model)), smoothing)
+    elif smoothing is not None and network.votes:
+        notes = (VOTE_IS_SMOOTHED,)
     found: dict[int, Prediction] = {}
     unreadable: list[str] = []
     ready = prepared(entries, network.image_shape, fit, unreadable)

@@ -73,12 +73,18 @@ def test_weights_stay_and_statistics_are_those_of_noisy_images(run, draw):
     )
 
 
-def test_a_run_folder_is_smoothed_with_them_and_a_file_as_it_is(run, tmp_path):
+def same_images(run, path):
+    """Write the images of a run into a file."""
     arrays = {}
     for name, split in (("train", "train"), ("val", "validation"), ("test", "test")):
         part = Study.of(run.experiment).dataset.splits[split]
         arrays |= {f"{name}_images": part.images[..., 0], f"{name}_labels": part.labels[:, None]}
-    np.savez(tmp_path / "same.npz", **arrays)
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def test_a_run_folder_is_smoothed_with_them_and_a_file_as_it_is(run, tmp_path):
+    same_images(run, tmp_path / "same.npz")
     settings = {"sigma": SIGMA, "samples": 200, "images": 40}
     folder = fedrobust.certify_model(run.path, **settings)
     file = fedrobust.certify_model(run.path / "model.keras", str(tmp_path / "same.npz"), **settings)
@@ -107,6 +113,34 @@ def test_statistics_stay_where_there_are_few_images_or_they_are_fitted_to_a_defe
     assert re.match(
         r"BatchNorm statistics are the run's, of images without noise: \d+ validation images", said
     )
+
+
+def test_a_vote_is_left_out_of_what_is_certified_and_a_file_that_holds_one_says_so(run, tmp_path, draw):
+    """Else noise would be added to that of the copies, and the certificate be of another classifier."""
+    spec = f"smoothing(sigma={SIGMA}, samples=4)"
+    voting = finished(tmp_path / "voting", model__defence=spec)
+    assert any(layer.name == "noisy_copies" for layer in voting.model().layers)
+    model, said = under_noise(voting, SIGMA)
+    assert not any(layer.name == "noisy_copies" for layer in model.layers)
+    assert said.startswith(f"the vote of model.defence = {spec} is left out")
+    assert "moved to those of" in said
+    clean = Study.of(run.experiment).dataset.validation.images.astype(np.float32) / 255
+    noisy = clean + SIGMA * draw.standard_normal(clean.shape).astype(np.float32)
+    shown, batchnorm = parts(model)
+    values = shown(noisy)
+    np.testing.assert_allclose(batchnorm.moving_mean.numpy(), values.mean((0, 1, 2)), atol=0.02)
+    np.testing.assert_allclose(batchnorm.moving_variance.numpy(), values.var((0, 1, 2)), rtol=0.1)
+    image = Study.of(run.experiment).dataset.test.images[0]
+    settings = {"sigma": SIGMA, "samples": 100, "seed": 0}
+    assert fedrobust.predict(voting.path, image, **settings).notes == (said,)
+    (note,) = fedrobust.predict(voting.path / "model.keras", image, **settings).notes
+    assert "the file holds the vote of model.defence = smoothing" in note
+    images = same_images(run, tmp_path / "same.npz")
+    certified = fedrobust.certify_model(
+        voting.path / "model.keras", images, sigma=SIGMA, samples=100, images=4
+    )
+    assert note in certified["notes"]
+    assert fedrobust.predict(voting.path / "model.keras", image).notes == ()
 
 
 def test_predictions_without_the_runs_images_say_what_to_give(run, monkeypatch):

@@ -312,3 +312,10 @@ def test_a_step_size_is_a_number_or_a_fraction_of_the_pixel_range(linear):
     for size in ("-0.1", "'3/2'", "'half'"):
         with pytest.raises(SpecError, match=r"step_size = .*choose a number from 0 to 1, or a fraction"):
             build(RECIPES, f"pgd(step_size={size})")
+
+
+@pytest.mark.parametrize("name", ["fgsm", "grad-align"])
+def test_one_step_recipes_refuse_more_whose_every_step_would_cross_the_ball(name):
+    with pytest.raises(SpecError, match=r"steps = 3: one step crosses the ball; choose pgd\(steps=3\)"):
+        build(RECIPES, f"{name}(steps=3)")
+    assert build(RECIPES, f"{name}(steps=1)") == build(RECIPES, name)

@@ -178,6 +178,8 @@ def test_what_does_not_fit_is_refused_before_training(changed, said):
 
 
 def test_it_needs_an_adversarial_recipe_and_a_network_with_batchnorm(linear_classifier):
+    with pytest.raises(SpecError, match="two sets of statistics of its own"):
+        build(RECIPES, "advprop(recipe='fedrbn')")
     with pytest.raises(SpecError, match="choose an adversarial recipe"):
         build(RECIPES, "advprop(recipe='plain')")
     with pytest.raises(ModelError, match="needs a network with BatchNorm"):

@@ -117,6 +117,16 @@ def test_contrast_keeps_the_order_of_the_pixels_and_noise_its_size(images):
         assert (np.diff(now.ravel()[order]) >= -1e-6).all()
 
 
+def test_noise_for_randomised_smoothing_is_that_of_certificates():
+    """Clipped, a black pixel gets a mean of sigma / sqrt(2 pi), and about a third of the variance."""
+    black = tf.zeros([60, 12, 12, 1])
+    noisy, clipped = (seen(Noise(deviation=0.2, clip=clip), black) for clip in (False, True))
+    assert noisy.mean() == pytest.approx(0.0, abs=0.01)
+    assert noisy.std() == pytest.approx(0.2, rel=0.05)
+    assert clipped.mean() == pytest.approx(0.2 / np.sqrt(2 * np.pi), rel=0.05)
+    np.testing.assert_array_equal(clipped, np.clip(noisy, 0, 1))
+
+
 def test_cutout_covers_a_square_with_the_images_mean(images):
     before, after = np.asarray(images), seen(Cutout(side=0.5), images)
     for one, other in zip(before, after, strict=True):

@@ -44,7 +44,8 @@ class Federation(Section):
         0.0,
         ge=0,
         lt=1,
-        description="share that each round keeps of the moving average of the weights, which is evaluated; 0: none",
+        description="share that each round keeps of the moving average of the weights, which is evaluated; 0: none. "
+        "Its BatchNorm statistics fit it only with model.batchnorm-policy = recalibrate",
     )
     tolerate: int | float | None = Field(
         None,

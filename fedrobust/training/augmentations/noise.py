@@ -16,11 +16,15 @@ class Noise:
 
     Attributes:
         deviation: standard deviation in units of [0, 1].
+        clip: whether pixels stay in [0, 1]. The training for randomised smoothing of Cohen et al. (2019,
+            arXiv:1902.02918) does not clip, as the noise of certificates and of `smoothing` is not clipped: clipping
+            makes black pixels brighter and halves their noise. Adversarial recipes clip their images to [0, 1].
     """
 
     deviation: Share = 0.02
+    clip: bool = True
 
     def __call__(self, images: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the noisy images, clipped to [0, 1], and their targets."""
-        drawn = tf.random.stateless_normal(tf.shape(images), seed)
-        return tf.clip_by_value(images + self.deviation * drawn, 0.0, 1.0), targets
+        """Return the noisy images and their targets."""
+        noisy = images + self.deviation * tf.random.stateless_normal(tf.shape(images), seed)
+        return tf.clip_by_value(noisy, 0.0, 1.0) if self.clip else noisy, targets

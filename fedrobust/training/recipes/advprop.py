@@ -10,7 +10,13 @@ from fedrobust.memoize import part
 from fedrobust.spec import SpecError, build
 from fedrobust.training.recipes.adversarial import AdversarialRecipe
 from fedrobust.training.recipes.awp import AWP
-from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+from fedrobust.training.recipes.recipe import (
+    RECIPES,
+    Batch,
+    StepLoss,
+    shares_statistics,
+    weighted_mean,
+)
 
 
 @RECIPES.register("advprop")
@@ -28,7 +34,7 @@ class AdvProp:
         recipe: the inner recipe, an adversarial one, such as "pgd(epsilon='4/255')", or "awp".
 
     Raises:
-        SpecError: the inner recipe is not adversarial.
+        SpecError: the inner recipe is not adversarial, or shares BatchNorm statistics (`fedrbn`).
     """
 
     two_batchnorms: ClassVar[bool] = True
@@ -39,6 +45,11 @@ class AdvProp:
         if not isinstance(self.inner, AdversarialRecipe | AWP):
             raise SpecError(
                 f"recipe = {self.recipe!r}: choose an adversarial recipe, such as pgd, trades or mart"
+            )
+        if shares_statistics(self.inner):
+            raise SpecError(
+                f"recipe = {self.recipe!r}: it has two sets of statistics of its own, one of which clients share; "
+                "choose another, such as pgd, or training.recipe without advprop"
             )
 
     @part

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from fedrobust.bounds import Count, PixelEpsilon, PositiveShare
 from fedrobust.epsilon import epsilon_value
+from fedrobust.spec import SpecError
 from fedrobust.training.recipes.pgd import PGDTraining
 from fedrobust.training.recipes.recipe import RECIPES
 
@@ -19,10 +20,14 @@ class FGSMTraining(PGDTraining):
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
+        steps: 1.
         step_size: in units of [0, 1]; 0: epsilon, or 1.25 epsilon with a random start.
         random_start: start at a uniformly random point of the linf ball.
         share: share of each batch that is replaced, in (0, 1].
         warmup: see `AdversarialRecipe`.
+
+    Raises:
+        SpecError: `steps` is not 1.
     """
 
     attacks: ClassVar[tuple[str, ...]] = ("fgsm",)
@@ -33,6 +38,11 @@ class FGSMTraining(PGDTraining):
     share: PositiveShare = 0.5
 
     def __post_init__(self) -> None:
+        if self.steps != 1:
+            raise SpecError(
+                f"steps = {self.steps}: one step crosses the ball; choose pgd(steps={self.steps}), whose steps are "
+                "smaller"
+            )
         if not epsilon_value(self.step_size):
             step_size = epsilon_value(self.epsilon) * (1.25 if self.random_start else 1.0)
             object.__setattr__(self, "step_size", step_size)

@@ -24,7 +24,7 @@ class GradAlign(FGSMTraining):
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
-        steps: gradient steps.
+        steps: 1.
         step_size: in units of [0, 1]; 0: 1.25 epsilon.
         random_start: start at a uniformly random point of the linf ball.
         share: share of each batch that is replaced, in (0, 1].
