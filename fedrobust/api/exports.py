@@ -26,6 +26,7 @@ from fedrobust.checks import check_reach
 from fedrobust.config import ConfigError
 from fedrobust.cores import cores
 from fedrobust.edge.errors import ExportError
+from fedrobust.edge.export import file_name
 from fedrobust.edge.formats import FORMATS, check_installed
 from fedrobust.evasion import Threat
 from fedrobust.report.export import write as write_page
@@ -122,7 +123,6 @@ def export_model(
     start_tensorflow(cores())
     from fedrobust.audit.exports import export_files
     from fedrobust.audit.plan import Plan
-    from fedrobust.edge.export import file_name
 
     threat = Threat(norm=norm)  # type: ignore[arg-type]
     plan = Plan(epsilon=epsilon, threat=threat, effort=effort, seed=seed)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from fedrobust.edge.noise import without_noise
 from fedrobust.edge.onnx_file import onnx_content
 from fedrobust.edge.rescaling import convolve_rescalings
 from fedrobust.errors import first_line
+from fedrobust.models.layers import inner_layers
 from fedrobust.temporary import temporary_files_in, temporary_folder
 
 if TYPE_CHECKING:
@@ -135,9 +136,6 @@ def check_precision(model: "keras.Model") -> None:
     Raises:
         ExportError: a layer computes in another precision, for which LiteRT has no operations.
     """
-    # Starts Keras.
-    from fedrobust.models.layers import inner_layers
-
     for layer in inner_layers(model):
         if layer.compute_dtype in ("float16", "bfloat16"):
             raise ExportError(
