@@ -82,7 +82,7 @@ def _prepared(entry: Entry, shape: Sequence[int], fit: str) -> PreparedImage:
         # A white that is guessed from the images at hand is not that of the import, and differs from call to call.
         raise ImageError(
             f"deeper than 8 bits, values up to {float(pixels.max()):.0f}: name those that are black and white in the "
-            "data of the model, as data import told them: --window 0:4095 (in Python window=(0, 4095))"
+            "data of the model, as data import told them, such as --window 0:4095 (in Python window=(0, 4095))"
         )
     size, channels = shape[0], shape[2]
     if pixels.ndim == 3 and channels == 1:
