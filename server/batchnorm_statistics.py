@@ -19,7 +19,7 @@ def next_statistics(
 
     With a mean of weights they are the clients' mean statistics, with the same weights. With a robust rule they are
     the median over the accepted clients, so that they tolerate attackers, too. Clients that measured none do not count;
-    if no other is left, the statistics stay as they are.
+    if no other is left, or the rule accepts nobody, the statistics stay as they are, and the arrays are zero.
 
     Args:
         defence: pre-aggregators and rule.
@@ -27,13 +27,16 @@ def next_statistics(
         collected: the clients' statistics and arrays.
         current: (s,) the statistics that the clients were sent.
     """
+    influence = aggregation.influence
+    if influence is not None and not influence.any():
+        beside = collected.statistics.shape[1] - len(current)
+        return np.concatenate([current, np.zeros(beside, np.float32)])
     everybody = np.ones(len(collected.client_ids), bool)
     found = _aggregate(defence, aggregation, collected, everybody)
     if collected.measured.all():
         return found
     measured = collected.measured
-    influence = aggregation.influence
-    if influence is not None and influence.any():
+    if influence is not None:
         measured = measured & (influence > 0)
     found[: len(current)] = current
     if measured.any():
@@ -55,5 +58,5 @@ def _aggregate(
     if averages(defence.rule) and not defence.before and influence is not None:
         shares = influence * counted
         return np.asarray(shares @ rows / shares.sum(), np.float32)
-    accepted = counted if influence is None or not influence.any() else counted & (influence > 0)
+    accepted = counted if influence is None else counted & (influence > 0)
     return coordinate_median(rows, None if accepted.all() else np.flatnonzero(accepted))

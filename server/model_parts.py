@@ -7,6 +7,7 @@ from functools import partial
 
 from flwr.serverapp import Grid
 
+from fedrobust.checks.server_state import told_of_weights
 from fedrobust.checks.unused import told
 from fedrobust.config.resolve_training import loss_by_shares
 from fedrobust.data.calibration_sample import FEWEST_IMAGES, calibration_sample
@@ -261,7 +262,12 @@ class ModelParts:
         """Return sentences on unused settings, the prediction-time defence and the attack before the first round."""
         study = self.study
         malicious, clients = study.schedule.malicious, study.experiment.federation.clients
-        said = [*study.dataset.remarks, *told(study.experiment), *defence_remarks(study)]
+        said = [
+            *study.dataset.remarks,
+            *told(study.experiment),
+            *told_of_weights(study.experiment),
+            *defence_remarks(study),
+        ]
         if study.detector is not None:
             said.append(
                 f'model.detector = "{study.experiment.model.detector}": it is fitted after the last round, to the '

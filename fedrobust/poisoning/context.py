@@ -13,7 +13,7 @@ from fedrobust.poisoning.tools import AttackerTools
 from fedrobust.spec import SpecError
 
 Perturb = Callable[..., np.ndarray]
-"""``perturb(images, labels, epsilon, steps, step_size, random_start, ascend)``: uint8 images perturbed along the
+"""``perturb(images, labels, epsilon=..., steps=..., step_size=..., ascend=...)``: uint8 images perturbed along the
 gradient of the global model's loss, as uint8."""
 
 

@@ -49,10 +49,10 @@ class NeuralCleanse:
     For each class the smallest mask and pattern are sought that make the model answer with it on the server's images;
     the weight of the mask's L1 norm rises while at least `success` of them are, and falls otherwise. A class with an
     anomaly index above 2 is flagged: the distance of its norm below the median over classes, in units of 1.4826 times
-    the median absolute deviation. With two or three classes that index cannot tell: a class is then flagged if its norm
-    is below `ratio` times the smallest of the others, this project's own criterion. The model is fine-tuned on the
-    server's images with true labels, `share` of them with the triggers of flagged classes. Without a flagged class the
-    model stays as it is.
+    the median absolute deviation. With two classes that index is the same whatever the norms, and with three it hangs
+    on one difference: a class is then flagged if its norm is below `ratio` times the smallest of the others, this
+    project's own criterion. The model is fine-tuned on the server's images with true labels, `share` of them with the
+    triggers of flagged classes. Without a flagged class the model stays as it is.
 
     Attributes:
         steps: of the search for each class.
@@ -92,7 +92,11 @@ class NeuralCleanse:
         return Removed(fine_tuned(suspect, suspect.weights, rates, shown=stamped), found)
 
     def trigger(self, suspect: Suspect, target: int) -> Trigger:
-        """Return the smallest trigger that was found for the class `target`; a full mask if none was."""
+        """Return the smallest trigger that was found for the class `target`.
+
+        It is the search's last one if none made the model answer with the class often enough, and a full mask without
+        images of other classes.
+        """
         others = np.flatnonzero(suspect.labels != target)
         height, width, channels = suspect.images.shape[1:]
         if not len(others):

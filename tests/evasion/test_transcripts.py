@@ -6,6 +6,7 @@ bookkeeping.
 """
 
 import math
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from fedrobust.evasion import Threat, attack
 from fedrobust.evasion.attacks.query.directions import random_directions
 from fedrobust.evasion.attacks.query.radial_probes import PATTERNS
 from fedrobust.evasion.attacks.query.rays import boxes
+from fedrobust.evasion.attacks.query.square import _square
 from fedrobust.evasion.models.protocol import Slopes
 from fedrobust.evasion.rng import apart, integers, keys_of, normal, uniform
 
@@ -340,6 +342,10 @@ def squares(model, threat, epsilon, queries):
         signs = np.where(uniform(keys, 3 * (step + 1) + 1, (1, 1, channels))[0] < 0.5, -1, 1)
         tried, window = image.copy(), np.s_[top : top + side, left : left + side]
         tried[window] = CLEAN[window] + epsilon * signs
+        if np.allclose(
+            into(tried), image, atol=1e-6
+        ):  # the official code spends no query on what is there already
+            tried[window] = CLEAN[window] - epsilon * signs
         tried = yield into(tried)
         now = model.seen(tried).margin
         if now > margin:
@@ -403,6 +409,20 @@ def bumps(model, threat, epsilon, queries):
 def test_square_in_linf():
     model = Waves(lead=100)
     assert follow(model, "square(queries=60)", LINF, 0.15, squares(model, LINF, 0.15, 60)) == 62
+
+
+def test_square_spends_no_query_on_a_square_that_is_there_already():
+    """Of grey images half of the proposals would be none, where all are accepted and squares are single pixels."""
+    clean = np.full((3, 6, 6, 1), 0.5, np.float32)
+    keys = np.arange(3, dtype=np.uint64)
+    state = SimpleNamespace(clean=clean, epsilon=0.1, threat=LINF)
+    for side in (1, 3):
+        images = clean + np.float32(0.1)
+        for step in range(1, 20):
+            proposed = _square(state, images, keys, step, side)
+            assert (proposed != images).any(axis=(1, 2, 3)).all()
+            np.testing.assert_allclose(np.abs(proposed - clean), 0.1, atol=1e-6)
+            images = proposed
 
 
 @pytest.mark.parametrize("epsilon", [1.2, 4.0])

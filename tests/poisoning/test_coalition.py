@@ -237,6 +237,16 @@ def test_mimic_copies_its_client_wherever_it_is_and_another_of_its_side_where_it
     assert attack.agreed(Updates.of(honest), knowledge) == memory, "from then on both are fixed"
 
 
+def test_fang_krum_takes_copies_of_own_updates_for_those_of_the_others():
+    """With own updates alone Krum's sums would be of a federation of attackers, whose distances are 0."""
+    own = (np.random.default_rng(1).standard_normal((BAD, 20)) + 0.3).astype(np.float32)
+    clients = 4 * BAD
+    copies = own[np.arange(clients - BAD) % BAD]
+    knowledge = replace(context(own), clients=clients)
+    known = Attack.parse("fang-krum").collude(Updates.of(own), knowledge)
+    np.testing.assert_allclose(known, sent("fang-krum", copies), rtol=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_fang_krum_is_the_literal_algorithm(seed):
     """Section 3.2 and theorem 1, written out: no sums in common, no distances known in advance."""

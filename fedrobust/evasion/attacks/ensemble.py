@@ -22,8 +22,9 @@ from fedrobust.evasion.threat import Norm
 class Ensemble(Attack):
     """Auto-PGD on three losses, then Square, for any number of classes (Croce and Hein, 2020, arXiv:2003.01690).
 
-    The parts are AutoAttack's: Auto-PGD on cross-entropy, on DLR and on targeted DLR. Where DLR is undefined (below
-    three classes; targeted below four) the margin replaces it, and there are at most as many targets as wrong classes.
+    The parts are AutoAttack's without FAB (`fab-t`): Auto-PGD on cross-entropy, on DLR and on targeted DLR. Where DLR
+    is undefined (below three classes; targeted below four) the margin replaces it, and there are at most as many
+    targets as wrong classes.
     With two classes the targeted search is a second one on the margin, from another random start. Before Square,
     Auto-PGD is restarted on images of small margin (`apgd-focused`).
 

@@ -29,11 +29,13 @@ class FangKrum:
     def collude(self, honest: Updates, context: CollusionContext) -> np.ndarray:
         """Return what all malicious clients send (d,)."""
         bad, size = context.malicious, honest.size
-        n = bad + len(honest)
+        # Attackers who know their own updates only take copies of these for the others' (`collude`).
+        others = context.clients - bad or len(honest)
+        rows, n = np.arange(others) % len(honest), bad + others
         mean = honest.combined(np.full(len(honest), 1 / len(honest)))
         signs = np.sign(mean)
-        own, between = honest.norms**2, honest.squared[:-1, :-1]
-        along, square = honest.inner_with(signs), float(np.count_nonzero(signs))
+        own, between = honest.norms[rows] ** 2, honest.squared[:-1, :-1][np.ix_(rows, rows)]
+        along, square = honest.inner_with(signs)[rows], float(np.count_nonzero(signs))
         # Krum adds n - m - 2 distances; m - 1 of an attacker's are 0, which leaves n - 2m - 1 to honest clients.
         nearest = np.sort(between, axis=1)[:, 1 : max(1, n - bad - 1)].sum(1).min()
         left = max(1, n - 2 * bad - 1)

@@ -16,6 +16,9 @@ from fedrobust.evasion.threat import Images, Norm, column
 SHRINKS_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries, of 10,000, after which the share of pixels in a square is halved."""
 
+ROUNDING = 1e-6
+"""Change of a pixel that is none."""
+
 
 @ATTACKS.register("square")
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,8 @@ class Square(Attack):
     """Random squares, kept where the margin increases (Andriushchenko et al., 2019, arXiv:1912.00049).
 
     Their Algorithms 1 to 3; perturbations have norm epsilon. It needs no gradient, so that gradient masking does not
-    stop it.
+    stop it. As in the official code no linf query is spent on a square that is there already: its sign is turned. That
+    code draws again, which is the same for grey images.
 
     Attributes:
         queries: most queries for an image.
@@ -102,7 +106,12 @@ def _square(state: SearchState, images: Images, keys: NDArray[np.uint64], step: 
     at, rows, columns = _window(top, left, side)
     moved = images.copy()
     signs = _signs(keys, 3 * step + 1, (1, 1, channels))
-    moved[at, rows, columns] = state.clean[at, rows, columns] + np.float32(state.epsilon) * signs
+    offset = np.float32(state.epsilon) * signs
+    window = state.clean[at, rows, columns]
+    moved[at, rows, columns] = window + offset
+    changed = np.abs(state.threat.project(moved, state.clean, state.epsilon) - images) > ROUNDING
+    turned = np.where(column(changed.any(axis=(1, 2, 3))) > 0, offset, -offset)
+    moved[at, rows, columns] = window + turned
     return moved
 
 
