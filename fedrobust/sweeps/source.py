@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedrobust.config.shipped import study_path
+from fedrobust.config.study_file import base_of
 from fedrobust.runs.folder import RunFolder
 from fedrobust.sweeps.results import SweepError
 from fedrobust.sweeps.sweep import Sweep
@@ -43,7 +44,7 @@ class SweepSource:
         return cls(
             path.read_text(encoding="utf-8-sig"),
             sweep.name,
-            str(path.resolve().parent),
+            base_of(path),
             tuple(overrides),
             tuple(only),
             str(Path(data_root).expanduser().resolve()) if data_root else "",
