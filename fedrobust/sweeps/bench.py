@@ -54,7 +54,8 @@ def bench(
     """Run all cells of `sweep` that are not finished yet, and return the results.
 
     The failure of a cell is recorded with its reason, and the other cells are run. To continue after an interruption,
-    call it again: finished cells are recognised by their hash, others are resumed from their last checkpoint.
+    call it again: finished cells are recognised by their hash, others are resumed from their last checkpoint; failed
+    and invalid ones are run again.
 
     Args:
         sweep: the cells.
@@ -129,6 +130,7 @@ class Bench:
                 results.add_missing(cell, place, absent[id(cell)])
         self.missing = {id(cell): absent[id(cell)] for cell in sweep.cells if id(cell) in absent}
         self.wanted = [cell for cell in sweep.cells if id(cell) not in absent]
+        self.invalid: set[str] = set()
         self.waiting = self._unfinished(self.wanted)
         self.forks = Forks.of(results.folder, self.waiting)
         self.workers = max(1, min(workers, len(self.waiting)))
@@ -149,11 +151,7 @@ class Bench:
             self._tell(SweepStarted(self.sweep.name, folder, len(self.sweep.cells), finished, self.workers))
             for self.until in rungs:
                 # A finished cell may have stopped before this round: it is not run again.
-                self.waiting = [
-                    one
-                    for one in self._unfinished(self.left)
-                    if not reached(record_in(self._folder(one)), self.until)
-                ]
+                self.waiting = [one for one in self._unfinished(self.left) if not self._reached(one)]
                 self._work_off(slots)
                 self._halve()
             self.until, self.waiting = 0, self._unfinished(self.left) if rungs else self.waiting
@@ -194,8 +192,11 @@ class Bench:
         write(self.results)
 
     def _unfinished(self, here: Sequence[Cell]) -> list[Cell]:
-        """Return the cells to run; finished runs that are not in the results yet are added to them."""
-        known, waiting = self.results.finished(), []
+        """Return the cells to run; finished runs that are not in the results yet are added to them.
+
+        A cell that was invalid in an earlier sweep is run again, one that was in this sweep is not.
+        """
+        known, waiting = self.results.finished() | self.invalid, []
         for cell in here:
             if cell.hash in known:
                 continue
@@ -204,10 +205,17 @@ class Bench:
                 # A worker of the stopped sweep may not have ended yet: then it completes its own run.
                 with suppress(RunFolderError):
                     complete(RunFolder(self._folder(cell)))
+            if outcome_of(run)[0] == "finished":
                 self.results.add(cell, self.places[cell.hash], run)
             else:
                 waiting.append(cell)
         return waiting
+
+    def _reached(self, cell: Cell) -> bool:
+        """Return whether a cell has finished the round `until`, in a run that is not begun again."""
+        run = record_in(self._folder(cell))
+        again = cell.hash not in self.invalid and outcome_of(run)[0] == "invalid"
+        return reached(run, self.until) and not again
 
     def _folder(self, cell: Cell) -> Path:
         return self.results.folder / "cells" / cell.hash
@@ -260,6 +268,7 @@ class Bench:
         self.results.add(cell, self.places[cell.hash], run, error)
         status, why = ("failed", error) if error else outcome_of(run)
         self.failed += status != "finished"
+        self.invalid |= {cell.hash} if status == "invalid" else set()
         figures = final_figures(run) if run and status == "finished" else {}
         told = [
             f"{name} {figures[key]:.1%}"

@@ -11,11 +11,14 @@ from fedrobust.config import Experiment, default
 from fedrobust.config.old_keys import old_form
 from fedrobust.study import Study
 from fedrobust.study.file_digests import file_digests
-from fedrobust.sweeps.values import shown
+from fedrobust.study.module_digests import module_digests
+from fedrobust.sweeps.values import flattened, shown
 
 NOT_CONTENT = ("name", "engine", "output")
 """Settings that do not change a cell's result."""
 
+MODULES = "module-digests"
+"""The entry of a cell's content with the digests of own modules, by the settings that name them."""
 
 ADDED = (
     "audit.control-input",
@@ -109,7 +112,10 @@ def content_hash(experiment: Experiment) -> str:
 
 
 def content_of(experiment: Experiment) -> dict[str, Any]:
-    """Return a study's settings except name, engine, output and data root, and the digests of its files, nested."""
+    """Return a study's settings except name, engine, output and data root, and the digests of its files, nested.
+
+    Also those of the user's own modules that settings name: a changed rule or attack is another cell.
+    """
     values = {key: value for key, value in old_form(experiment.to_dict()).items() if key not in NOT_CONTENT}
     values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
     for key, value in {**{key: default(Experiment, key) for key in ADDED}, **BEFORE}.items():
@@ -119,12 +125,14 @@ def content_of(experiment: Experiment) -> dict[str, Any]:
             values[table].pop(name, None)
     # The table was added after the first results, too.
     values = {key: value for key, value in values.items() if key != "privacy" or value}
+    modules = module_digests(flattened(values), experiment.base)
     study = Study.of(experiment)
     values["data-digest"] = study.dataset.digest
     # Networks in files were added after the first results.
     values |= {"network-digest": study.network_digest} if study.network_digest else {}
     files = file_digests(study)
     values |= {"file-digests": files} if files else {}
+    values |= {MODULES: modules} if modules else {}
     return values
 
 

@@ -103,12 +103,11 @@ class Results:
                     _insert(database, _without_result(cell, cell.hash, position, "not run", ""))
 
     def finished(self) -> set[str]:
-        """Return the hashes of the finished and the invalid cells; running an invalid one again changes nothing."""
+        """Return the hashes of the finished cells; failed and invalid ones are run again, their cause may be mended."""
         with self._connected() as database:
-            rows = database.execute(
-                "select hash from cells where status in ('finished', 'invalid')"
-            ).fetchall()
-        return {str(row[0]) for row in rows}
+            rows = database.execute("select hash, figures from cells where status = 'finished'").fetchall()
+        # Earlier versions recorded invalid cells as finished.
+        return {str(hash_) for hash_, figures in rows if not json.loads(figures).get("invalid-rounds")}
 
     def add(self, cell: Cell, position: int, run: RunRecord | None, error: str = "") -> None:
         """Record the outcome of a cell.

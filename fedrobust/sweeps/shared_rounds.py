@@ -6,7 +6,8 @@ from typing import Any
 
 from fedrobust.aggregation import Mean
 from fedrobust.study import Study
-from fedrobust.sweeps.cell import content_of
+from fedrobust.sweeps.cell import MODULES, content_of
+from fedrobust.sweeps.values import flattened
 
 ATTACKS = ("attack", "last-round", "every", "on-failure")
 """Settings of ``[poisoning]`` that change nothing before the attack begins."""
@@ -88,6 +89,9 @@ def fork_key(study: Study) -> str:
         values["model"] = _without(values["model"], PREDICTION)
     if attacked_later(study):
         values["poisoning"] = _without(values["poisoning"], ATTACKS)
+    # Own modules count where the settings that name them do.
+    modules = {key: digest for key, digest in values.pop(MODULES, {}).items() if key in flattened(values)}
+    values |= {MODULES: modules} if modules else {}
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
