@@ -63,8 +63,8 @@ def claims_of(results: Results, folder: Path, footnote: str = "") -> list[ClaimR
     return found
 
 
-NOT_SETTING = ("name", "engine.", "output.", "poisoning.attack")
-"""Settings in which the cells of one claim may differ, beside the seed."""
+NOT_SETTING = ("name", "poisoning.attack")
+"""Settings in which the cells of one claim may differ, beside the seed and settings that change no result."""
 
 
 def controls_of(group: Sequence[Row], calm: Sequence[Row]) -> list[Row]:

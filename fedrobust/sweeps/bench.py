@@ -87,16 +87,17 @@ def check_distinct(cells: Sequence[Cell]) -> None:
     """Refuse two cells that are the same study: they would share a folder.
 
     Raises:
-        ConfigError: two cells have one hash: they differ in settings of the engine, the output or the data's folder
-            alone, or in two ways to write the same value.
+        ConfigError: two cells have one hash: they differ in settings of the engine (but for its client-timeout), the
+            output or the data's folder alone, or in two ways to write the same value.
     """
     first: dict[str, Cell] = {}
     for cell in cells:
         other = first.setdefault(cell.hash, cell)
         if other is not cell:
             raise ConfigError(
-                f"{other.label} and {cell.label} are the same study: engine, output and data.root are no part of a "
-                "result, and a default that is written out is the default; take one of the values out"
+                f"{other.label} and {cell.label} are the same study: engine (but for client-timeout), output and "
+                "data.root are no part of a result, and a default that is written out is the default; take one of "
+                "the values out"
             )
 
 

@@ -15,7 +15,7 @@ from fedrobust.study.module_digests import module_digests
 from fedrobust.sweeps.values import flattened, shown
 
 NOT_CONTENT = ("name", "engine", "output")
-"""Settings that do not change a cell's result."""
+"""Settings that do not change a cell's result, except a client-timeout of the engine that is set."""
 
 MODULES = "module-digests"
 """The entry of a cell's content with the digests of own modules, by the settings that name them."""
@@ -114,7 +114,8 @@ def content_hash(experiment: Experiment) -> str:
 def content_of(experiment: Experiment) -> dict[str, Any]:
     """Return a study's settings except name, engine, output and data root, and the digests of its files, nested.
 
-    Also those of the user's own modules that settings name: a changed rule or attack is another cell.
+    With ``engine.client-timeout`` where it is set, because clients that exceed it are dropped. Also the digests
+    of the user's own modules that settings name: a changed rule or attack is another cell.
     """
     values = {key: value for key, value in old_form(experiment.to_dict()).items() if key not in NOT_CONTENT}
     values["data"] = {key: value for key, value in values["data"].items() if key != "root"}
@@ -123,6 +124,8 @@ def content_of(experiment: Experiment) -> dict[str, Any]:
         unused = key in BEFORE and not values[table].get("enabled", True)
         if unused or values[table].get(name) == value:
             values[table].pop(name, None)
+    if limit := experiment.engine.client_timeout:
+        values["engine"] = {"client-timeout": limit}
     # The table was added after the first results, too.
     values = {key: value for key, value in values.items() if key != "privacy" or value}
     modules = module_digests(flattened(values), experiment.base)

@@ -12,7 +12,7 @@ from fedrobust.runs.run import Run
 from fedrobust.sweeps.figures import final_figures
 from fedrobust.sweeps.results import FILE, Results, SweepError, record_in
 from fedrobust.sweeps.row import Row
-from fedrobust.sweeps.values import flattened, shown
+from fedrobust.sweeps.values import flattened, of_result, shown
 
 if TYPE_CHECKING:
     import pandas
@@ -213,14 +213,10 @@ def fixed_apart(runs: Sequence["Compared"]) -> list[str]:
 
 
 def differing(studies: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys in which studies differ, except those of engine and output."""
+    """Return the keys in which studies differ, except those that do not change a result; see `of_result`."""
+    studies = [of_result(study) for study in studies]
     every = dict.fromkeys(key for study in studies for key in study)
-    return [
-        key
-        for key in every
-        if len({str(study.get(key, "")) for study in studies}) > 1
-        and not key.startswith(("engine.", "output."))
-    ]
+    return [key for key in every if len({str(study.get(key, "")) for study in studies}) > 1]
 
 
 def distinct(names: Iterable[str]) -> list[str]:

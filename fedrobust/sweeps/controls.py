@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from fedrobust.sweeps.row import Row
-from fedrobust.sweeps.values import flattened
+from fedrobust.sweeps.values import flattened, of_result
 
 SCORES = ("balanced_accuracy", "auc")
 
 TOLERANCE = ("federation.tolerate", "federation.tolerate-quantile")
 RULE = ("federation.aggregator", "federation.pre-aggregators")
-IGNORED = ("name", "engine.", "output.", "poisoning.", *TOLERANCE)
-"""Settings in which a cell and its control may differ."""
+IGNORED = ("name", "poisoning.", *TOLERANCE)
+"""Settings in which a cell and its control may differ, beside those that change no result."""
 
 
 def with_controls(rows: Sequence[Row]) -> list[Row]:
@@ -77,10 +77,13 @@ def by_settings(rows: Iterable[Row], ignored: Sequence[str]) -> dict[str, list[R
 
 
 def settings_of(row: Row, ignored: Sequence[str]) -> str:
-    """Return the settings of a cell as text, except keys that are `ignored`, or begin with an ignored ``table.``."""
+    """Return the settings of a cell that may change its result as text.
+
+    Except keys that are `ignored`, or begin with an ignored ``table.``.
+    """
     kept = {
         key: value
-        for key, value in flattened(row.experiment).items()
+        for key, value in of_result(flattened(row.experiment)).items()
         if not any(key == one or (one.endswith(".") and key.startswith(one)) for one in ignored)
     }
     return json.dumps(kept, sort_keys=True, default=str)

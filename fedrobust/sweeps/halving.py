@@ -13,13 +13,13 @@ from fedrobust.config import ConfigError, Experiment
 from fedrobust.registry import did_you_mean
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.cell import Cell
-from fedrobust.sweeps.values import flattened
+from fedrobust.sweeps.values import flattened, of_result
 
 METRICS = ("accuracy", "balanced_accuracy", "auc")
 """Measures of the validation split. Choosing by the test split would flatter what is chosen."""
 
-APART = ("name", "seed", "engine.", "output.")
-"""Settings that a study's own candidates share: seeds of a candidate are judged together."""
+APART = ("name", "seed")
+"""Settings in which cells of one candidate may differ: seeds of a candidate are judged together."""
 
 GIVEN = ("data.", "poisoning.")
 """Settings of the problem: candidates are compared where these are equal."""
@@ -128,9 +128,8 @@ def settings_of(cell: Cell, given: bool) -> str:
     """Return a cell's settings of the problem, or the others, as text; see `GIVEN`."""
     values = {
         key: value
-        for key, value in flattened(cell.experiment.to_dict()).items()
-        if not any(key == one or (one.endswith(".") and key.startswith(one)) for one in APART)
-        and key.startswith(GIVEN) == given
+        for key, value in of_result(flattened(cell.experiment.to_dict())).items()
+        if key not in APART and key.startswith(GIVEN) == given
     }
     return json.dumps(values, sort_keys=True, default=str)
 

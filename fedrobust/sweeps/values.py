@@ -4,6 +4,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+CLIENT_TIMEOUT = "engine.client-timeout"
+"""The setting of ``[engine]`` that may change a result, where it is set: clients that exceed it are dropped."""
+
 
 def matches(values: Mapping[str, Any], pattern: Mapping[str, Any]) -> bool:
     """Return whether `values` match `pattern`: every key has its value or one of its values.
@@ -31,6 +34,22 @@ def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
+
+
+def of_result(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings, by dotted keys, that may change a result: neither output nor engine but a set time limit.
+
+    Example:
+        >>> of_result({"seed": 1, "engine.workers": 2, "engine.client-timeout": 9.0, "output.root": "runs"})
+        {'seed': 1, 'engine.client-timeout': 9.0}
+        >>> of_result({"engine.client-timeout": 0.0})
+        {}
+    """
+    return {
+        key: value
+        for key, value in settings.items()
+        if not key.startswith(("engine.", "output.")) or (key == CLIENT_TIMEOUT and value)
+    }
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

@@ -277,3 +277,4 @@ def test_two_cells_that_are_one_study_are_refused():
         with pytest.raises(ConfigError, match=r"are the same study: .* take one of the values out"):
             check_distinct(sweep.cells)
     check_distinct(Sweep.of("two", {**base, "seed": [0, 1]}).cells)
+    check_distinct(Sweep.of("limits", {**base, "engine.client-timeout": [0.0, 30.0]}).cells)

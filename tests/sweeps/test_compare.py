@@ -52,6 +52,15 @@ def test_a_row_is_a_run_and_a_column_has_one_type(folder):
     assert table["probability-of-more"].tolist() == [0.25, 0.25]
 
 
+def test_a_time_limit_of_clients_is_a_setting_in_which_runs_differ_and_other_settings_of_the_engine_are_not(
+    folder,
+):
+    runs = [folder("one", engine__workers=1), folder("other", engine__workers=2, output__report=False)]
+    assert compare(runs).attrs["settings"] == []
+    limited = compare([*runs, folder("limited", engine__client_timeout=30.0)])
+    assert limited["engine.client-timeout"].tolist() == [0.0, 0.0, 30.0]
+
+
 def test_the_csv_is_tidy(folder):
     import pandas
 

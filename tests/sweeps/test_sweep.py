@@ -98,6 +98,8 @@ def test_a_hash_knows_what_matters_and_nothing_else(tmp_path):
             name="other", engine__workers=7, output__dir="x", output__report=False, data__root="/tmp"
         )
     )
+    assert content_hash(base) == content_hash(base.changed(engine__client_timeout=0.0))
+    assert content_hash(base) != content_hash(base.changed(engine__client_timeout=30.0)), "it drops clients"
     assert content_hash(base) != content_hash(base.changed(seed=9))
     assert content_hash(base) != content_hash(base.changed(data__samples=999))
     # Settings that came later change the name of a cell that gives them, not of results that are older than they.
