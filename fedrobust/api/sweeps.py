@@ -13,6 +13,7 @@ from fedrobust.sweeps import over_seeds as tables
 from fedrobust.sweeps.bench import bench as run_cells
 from fedrobust.sweeps.bench import check_cells, finished_in, missing
 from fedrobust.sweeps.compare import compare as side_by_side
+from fedrobust.sweeps.folder import folder_of
 from fedrobust.sweeps.plan import SweepPlan, as_forecast, existing, plan_of
 from fedrobust.sweeps.ranks import Ranks, ranks_of
 from fedrobust.sweeps.results import Results
@@ -40,7 +41,7 @@ def bench(
     Args:
         sweep: path of a study file in which any value may be a list of values.
         listeners: called with every event (see `fedrobust.sweeps.events`).
-        out: the sweep's folder; ``runs/NAME-sweep`` if empty.
+        out: the sweep's folder; ``NAME-sweep`` below ``output.root`` (``runs``) if empty.
         workers: cells run in parallel; 0 for one per core.
         overrides: ``"seed=[0, 1, 2]"``, as on the command line.
         only: ``"data.name=breastmnist"``: cells that differ from it are left out.
@@ -57,7 +58,7 @@ def bench(
     overrides, only = tuple(overrides), tuple(only)
     whole = Sweep.load(sweep, overrides, data_root)
     part = whole.only(only) if only else whole
-    folder = Path(out or Path("runs") / f"{whole.name}-sweep").expanduser()
+    folder = folder_of(whole, out, "sweep")
     source = SweepSource.of(sweep, whole, overrides, only, data_root)
     return run_cells(part, folder, *listeners, workers=workers, whole=whole, source=source)
 
@@ -77,7 +78,8 @@ def run_seeds(
         study: path of a study file, an experiment, or None for the quickstart on phantoms.
         seeds: their number, from 2 up: the study's own seed and those that follow it.
         listeners: called with every event (see `fedrobust.sweeps.events`).
-        out: the sweep's folder; ``runs/NAME-seeds`` if empty. Finished seeds are not run again.
+        out: the sweep's folder; ``NAME-seeds`` below ``output.root`` (``runs``) if empty. Finished seeds are not run
+            again.
         workers: runs at a time; 0 for one per core.
         overrides: ``"federation.clients=20"``, as on the command line.
         settings: ``federation__clients=20``.
@@ -91,7 +93,7 @@ def run_seeds(
         >>> fedrobust.over_seeds([results.folder])["balanced_accuracy"]  # doctest: +SKIP
     """
     sweep, source = seeds_of(experiment(study, overrides, **settings), seeds)
-    folder = Path(out or Path("runs") / f"{sweep.name}-seeds").expanduser()
+    folder = folder_of(sweep, out, "seeds")
     return run_cells(sweep, folder, *listeners, workers=workers, source=source)
 
 
@@ -142,7 +144,7 @@ def plan_bench(
 
     Args:
         sweep: path of a sweep file; None to plan the rest of the sweep in `out`.
-        out: the sweep's folder; ``runs/NAME-sweep`` if empty.
+        out: the sweep's folder; ``NAME-sweep`` below ``output.root`` (``runs``) if empty.
         workers: cells run in parallel; 0 for one per core.
         overrides: ``"seed=[0, 1, 2]"``, as on the command line.
         only: ``"data.name=breastmnist"``: cells that differ from it are left out.
@@ -162,7 +164,7 @@ def plan_bench(
         whole, wanted = source.sweep(folder), source.only
     else:
         whole, wanted = Sweep.load(sweep, tuple(overrides), data_root), tuple(only)
-        folder = Path(out or Path("runs") / f"{whole.name}-sweep").expanduser()
+        folder = folder_of(whole, out, "sweep")
     part = whole.only(wanted) if wanted else whole
     absent, done = missing(part), finished_in(folder)
     here = [cell for cell in part.cells if id(cell) not in absent]

@@ -37,7 +37,9 @@ def bench(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change or sweep a key: --set seed=[0,1,2]. Repeatable.")
     ] = None,
-    out: Annotated[str, typer.Option(help="Sweep folder; by default runs/NAME-sweep.")] = "",
+    out: Annotated[
+        str, typer.Option(help="Sweep folder; by default NAME-sweep below output.root (runs).")
+    ] = "",
     workers: Annotated[int, typer.Option(min=0, help="Cells run in parallel; 0: one per core.")] = 0,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Run only the cells with this key=value. Repeatable.")
