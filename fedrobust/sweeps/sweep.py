@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,8 +22,15 @@ from fedrobust.sweeps.faults import Faults
 from fedrobust.sweeps.halving import Halving
 from fedrobust.sweeps.values import distinct, flattened, matches, shown
 
+MALICIOUS = "poisoning.malicious"
+"""The setting whose list means clients in a study, and numbers of clients, one after the other, in a sweep."""
+
 MOST_CELLS = 10_000
 """Largest number of cells of a sweep: a month of short studies."""
+
+
+class AxisNotice(UserWarning):
+    """A list is taken as values to sweep that in a study would be one value."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,9 @@ class Sweep:
 
         Raises:
             ConfigError: the file cannot be read, or a combination is not a valid study; the message names it.
+
+        Warns:
+            AxisNotice: ``poisoning.malicious`` is a list of whole numbers, which a study takes as clients.
         """
         path = study_path(path)
         values = read_study_file(path)
@@ -78,6 +89,7 @@ class Sweep:
             halving = Halving.of(sweep["halving"])
             sweep = {key: value for key, value in sweep.items() if key != "halving"}
         together, exclude = sweep_tables(sweep, path)
+        tell_of_numbers(flat.get(MALICIOUS), name)
         whole = cls.of(name, flat, exclude, together, base=Path(base or base_of(path)))
         if halving is not None:
             whole.check(halving.check)
@@ -190,9 +202,25 @@ def is_axis(key: str, value: Any) -> bool:
     """Return whether `value` is a list of values for `key`, rather than one value that is a list."""
     if not isinstance(value, list | tuple):
         return False
-    if key in list_keys(Experiment) and key != "poisoning.malicious":
+    if key in list_keys(Experiment) and key != MALICIOUS:
         return bool(value) and all(isinstance(item, list | tuple) for item in value)
     return True
+
+
+def tell_of_numbers(malicious: Any, name: str) -> None:
+    """Warn that a list of whole numbers is swept, if it is one; in a study it would be the list of clients that attack.
+
+    Warns:
+        AxisNotice: it is.
+    """
+    if isinstance(malicious, list) and malicious and all(type(each) is int for each in malicious):
+        numbers = ", ".join(map(str, malicious))
+        warnings.warn(
+            f"{name}: {MALICIOUS} = [{numbers}] is swept: cells with {numbers} malicious clients; for one list of "
+            f"clients, as in a study, write [[{numbers}]]",
+            AxisNotice,
+            stacklevel=3,
+        )
 
 
 def study(name: str, values: Mapping[str, Any], base: Path | None) -> Experiment:

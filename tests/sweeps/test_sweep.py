@@ -1,12 +1,14 @@
 """From a sweep file to its cells."""
 
+import warnings
+
 import pytest
 
 from fedrobust.checks import check_data
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.study import Study
 from fedrobust.sweeps.cell import content_hash
-from fedrobust.sweeps.sweep import Sweep, with_control
+from fedrobust.sweeps.sweep import AxisNotice, Sweep, with_control
 from fedrobust.sweeps.values import matches
 
 FILE = """
@@ -45,6 +47,26 @@ def test_lists_are_multiplied_and_lists_of_lists_for_keys_that_are_lists(tmp_pat
     assert {cell.experiment.poisoning.malicious for cell in sweep.cells} == {0.1, 2, (3, 4)}
     assert len({cell.hash for cell in sweep.cells}) == 24
     assert all(cell.experiment.base == str(tmp_path) for cell in sweep.cells)
+
+
+@pytest.mark.parametrize("where", ["file", "override"])
+def test_a_list_of_numbers_of_malicious_clients_is_swept_and_said_to_be(tmp_path, where):
+    swept, one = "[0, 4]", "[[0, 4]]"
+    base = 'name = "part"\n[poisoning]\nattack = "sign-flip"\nmalicious = '
+
+    def loaded(value):
+        path = written(tmp_path, base + (value if where == "file" else "1"))
+        return Sweep.load(path, [f"poisoning.malicious={value}"] if where == "override" else [])
+
+    with pytest.warns(
+        AxisNotice, match=r"part: poisoning.malicious = \[0, 4\] is swept: .* write \[\[0, 4\]\]"
+    ):
+        cells = loaded(swept).cells
+    assert [cell.experiment.poisoning.malicious for cell in cells] == [0, 4]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [cell.experiment.poisoning.malicious for cell in loaded(one).cells] == [(0, 4)]
+        assert len(loaded("[0.1, 0.3]").cells) == len(loaded("[2, [0, 4]]").cells) == 2
 
 
 def test_overrides_sweep_too(tmp_path):
