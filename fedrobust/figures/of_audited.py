@@ -1,6 +1,6 @@
 """The figure of audited defences: clean against robust balanced accuracy, those that no other dominates marked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -21,20 +21,24 @@ def figures_of_audits(tables: Sequence[AuditedTable]) -> list[Figure]:
         means = [
             (one.name, fmean(one.clean), fmean(one.robust), one.seconds or 0.0) for one in table.combinations
         ]
+        degenerate = [one.name for one in table.combinations if one.degenerate]
         if len(means) > 1:
             name = "audited" if len(tables) == 1 else f"audited-{place}"
             title = f"Under the audit: {table.where}" if table.where else "Under the audit"
-            found.append(figure_of(name, title, points(means), "seconds of training"))
+            found.append(figure_of(name, title, points(means, degenerate), "seconds of training"))
     return found
 
 
-def points(means: Iterable[tuple[str, float, float, float]]) -> list[Point]:
+def points(means: Iterable[tuple[str, float, float, float]], degenerate: Collection[str] = ()) -> list[Point]:
     """Return the points of combinations, those of the front marked: no other dominates them.
+
+    Degenerate ones are not on the front and dominate no other: a constant classifier is never fooled.
 
     A name that finds no room beside its dot is left out, unless it is on the front; the data have it.
 
     Args:
         means: name, clean and robust balanced accuracy, and what the size of the dot stands for.
+        degenerate: names of combinations with a degenerate run.
 
     Example:
         >>> found = points([("plain", 0.9, 0.1, 1), ("PGD", 0.8, 0.5, 6), ("worse", 0.8, 0.4, 7)])
@@ -50,7 +54,10 @@ def points(means: Iterable[tuple[str, float, float, float]]) -> list[Point]:
         (low, high), (bottom, top) = scales
         return WIDTH * (one[1] - low) / (high - low), HEIGHT * (top - one[2]) / (top - bottom)
 
-    front = {one[0]: not any(dominates(other[1:3], one[1:3]) for other in known) for one in known}
+    sound = [one for one in known if one[0] not in degenerate]
+    front = {
+        one[0]: one in sound and not any(dominates(other[1:3], one[1:3]) for other in sound) for one in known
+    }
     dots = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in map(pixels, known)]
     names: list[Box] = []
     placed: list[Point] = []

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 ROBUST, CLEAN = "audited balanced_accuracy", "balanced_accuracy"
 
+DEGENERATE = "degenerate"
+"""The audit's word for what cannot be told from a constant classifier: such a classifier is never fooled."""
+
 ELSEWHERE = ("data.", "poisoning.")
 """Beginnings of keys that say where defences are compared; other swept keys say which defence it is."""
 
@@ -37,7 +40,8 @@ class Audited:
         verdicts: word of the audit -> number of seeds.
         seconds: of training, mean over seeds.
         images: that were audited.
-        front: no other combination has both accuracies at least as high, and one of them higher.
+        front: no run is degenerate, and no other such combination has both accuracies at least as high, and one of
+            them higher.
     """
 
     name: str
@@ -52,10 +56,15 @@ class Audited:
     images: int
     front: bool
 
+    @property
+    def degenerate(self) -> bool:
+        """Whether a run was audited as degenerate."""
+        return DEGENERATE in self.verdicts
+
 
 @dataclass(frozen=True)
 class AuditedTable:
-    """The audited combinations where data and poisoning are the same, the most robust one first.
+    """The audited combinations where data and poisoning are the same, the most robust one first, degenerate ones last.
 
     Attributes:
         where: the swept values of data and poisoning, as text.
@@ -68,6 +77,17 @@ class AuditedTable:
     control: str
     chance: float | None
     combinations: tuple[Audited, ...]
+
+    @property
+    def degenerate(self) -> str:
+        """A sentence on the place of combinations with a degenerate run, "" without any."""
+        return DEGENERATE_LINE if any(one.degenerate for one in self.combinations) else ""
+
+
+DEGENERATE_LINE = (
+    "Combinations with a degenerate run stand last and are not marked: without an attack such a model cannot be told "
+    "from a constant classifier, which no attack changes."
+)
 
 
 def audited_tables(rows: Sequence[Row]) -> list[AuditedTable]:
@@ -166,7 +186,9 @@ def _table(where: str, rows: Sequence[Row], keys: Sequence[str]) -> AuditedTable
     )
     costs = {key: paired(control, key, {"": clean}).within(1.0) for key in others}
     points = {
-        key: (fmean(_values(group, CLEAN)), fmean(_values(group, ROBUST))) for key, group in groups.items()
+        key: (fmean(_values(group, CLEAN)), fmean(_values(group, ROBUST)))
+        for key, group in groups.items()
+        if all(row.verdict != DEGENERATE for row in group)
     }
     combinations = [
         _audited(
@@ -174,11 +196,11 @@ def _table(where: str, rows: Sequence[Row], keys: Sequence[str]) -> AuditedTable
             group,
             gains.get(key),
             costs.get(key),
-            not any(dominates(other, points[key]) for other in points.values()),
+            key in points and not any(dominates(other, points[key]) for other in points.values()),
         )
         for key, group in groups.items()
     ]
-    combinations.sort(key=lambda one: (-fmean(one.robust), -fmean(one.clean)))
+    combinations.sort(key=lambda one: (one.degenerate, -fmean(one.robust), -fmean(one.clean)))
     chance = next((row.figures["chance"] for row in rows if "chance" in row.figures), None)
     return AuditedTable(where, names.get(control, ""), chance, tuple(combinations))
 

@@ -11,7 +11,7 @@ from fedrobust.sweeps.row import Row
 
 NOTE = (
     "Balanced accuracy in percent: clean on all test images, robust under the worst attack on each audited image. "
-    "{constant}{control}* no other combination is as good in both and better in one."
+    "{constant}{control}* no other combination is as good in both and better in one.{degenerate}"
 )
 
 
@@ -23,7 +23,8 @@ def audited_output(rows: Sequence[Row]) -> Iterator[Table | str]:
         beside = f"Gain and cost are beside {control}, the control, with the same seed. " if control else ""
         chance = section.table.chance
         constant = "" if chance is None else f"A constant classifier has {100 * chance:.1f}. "
-        yield NOTE.format(constant=constant, control=beside)
+        degenerate = f" {section.table.degenerate}" if section.table.degenerate else ""
+        yield NOTE.format(constant=constant, control=beside, degenerate=degenerate)
 
 
 def _table(section: AuditedSection) -> Table:

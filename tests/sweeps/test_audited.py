@@ -7,6 +7,7 @@ import pytest
 
 import fedrobust
 from fedrobust.config import Experiment
+from fedrobust.figures.of_audited import figures_of_audits
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.audited import audited_frame, audited_tables
 from fedrobust.sweeps.audited_section import audited_sections, limits, line
@@ -139,6 +140,33 @@ def test_dots_lie_within_the_field_and_in_their_order():
     for values in ([0.0], [1.0], [0.0, 1.0], [0.33, 0.34], [0.119, 0.881]):
         low, high = limits(values)
         assert 0 <= low <= min(values) <= max(values) <= high <= 1
+
+
+def test_a_degenerate_combination_stands_last_unmarked_and_dominates_no_other():
+    """A constant classifier keeps 50 % of two classes under every attack: more than a working model may keep."""
+    rows = [row("plain", 0.607, 0.476), row("fgsm", 0.5, 0.45)]
+    rows += [
+        row("pgd", 0.5 + 0.2 * seed, 0.5, seed, verdict=("degenerate", "not robust")[seed]) for seed in (0, 1)
+    ]
+    assert [(one.name, one.front) for one in audited_tables(rows)[0].combinations] == [
+        ("plain", True),
+        ("fgsm", False),
+        ("pgd", False),
+    ]
+    (section,) = audited_sections(rows)
+    assert [dot.front for dot in section.dots] == [True, False, False]
+    assert list(audited_frame(rows)["front"]) == [True, False, False]
+    (figure,) = figures_of_audits(audited_tables(rows))
+    assert {one["combination"]: one["front"] for one in figure.rows} == {
+        "plain": True,
+        "fgsm": False,
+        "pgd": False,
+    }
+    told = "Combinations with a degenerate run stand last and are not marked"
+    assert told in render(rows, "s")
+    assert told in list(audited_output(rows))[1]
+    assert told not in render(rows[:2], "s")
+    assert told not in list(audited_output(rows[:2]))[1]
 
 
 def test_page_and_terminal_show_the_same_lines():
