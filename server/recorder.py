@@ -72,13 +72,18 @@ class Recorder:
         self.note(model=replace(self.run.model or ModelRecord(), **parts))
 
     def go_on(self, before: RunRecord, round: int) -> None:
-        """Continue the record of an earlier process, which ended after `round`."""
+        """Continue the record of an earlier process, which ended after `round`.
+
+        Versions and machine are those of this process; the command is the first one, which alone repeats the run.
+        """
+        own = {name: value for name, value in self.run.environment.items() if name != "command"}
+        first = {name: value for name, value in before.environment.items() if name == "command"}
         self.started -= before.seconds or 0.0
         self.run = replace(
             before,
             status="running",
             error=None,
-            environment=self.run.environment,
+            environment=own | first,
             resumed_after=(*before.resumed_after, round),
         )
 

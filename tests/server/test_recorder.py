@@ -88,6 +88,16 @@ def test_a_resumed_study_goes_on_with_its_record_and_its_seconds(monkeypatch):
     assert (recorder.started, recorder.seconds) == (95.0, 5.0), "the seconds of before count"
 
 
+def test_a_resumed_study_keeps_the_command_that_began_it():
+    """The command that resumed it does not repeat it; where the first process had none, there is none."""
+    first = "fedrobust run quickstart --out runs/a"
+    for before, expected in (({"command": first}, {"command": first}), ({}, {})):
+        recorder = Recorder("study", {}, [])
+        recorder.note(environment={"numpy": "2.5", "command": "fedrobust run --resume runs/a"})
+        recorder.go_on(RunRecord(status="stopped", environment={"numpy": "2.4", **before}), 2)
+        assert recorder.run.environment == {"numpy": "2.5", **expected}
+
+
 def test_rounds_that_were_told_are_on_disk_and_come_back_in_order(tmp_path):
     recorder, folder = Recorder("study", {}, []), RunFolder(tmp_path)
     recorder.log = RoundLog.of(folder, ())

@@ -55,7 +55,8 @@ class RunRecord:
     )
     remarks: tuple[str, ...] = entry("warnings before the first round", default=())
     environment: Mapping[str, Any] = entry(
-        "versions, processor, threads, date, command", default_factory=dict
+        "versions, processor, threads and date of the last process that ran it, and the command of the first",
+        default_factory=dict,
     )
     file_digests: Mapping[str, str] | None = entry(
         "first digits of the SHA-256 of what else the study reads: ``weights``, the file of initial weights; "
