@@ -14,8 +14,21 @@ if TYPE_CHECKING:
 
 SEED = "seed"
 
-SHARES = (*SCORES, "chance", "malicious-influence", "probability-of-more", "recall", "low", "high")
-"""Last words of names of metrics that are shares; also those that end in ``rate``."""
+SHARES = (
+    *SCORES,
+    "chance",
+    "malicious-influence",
+    "probability-of-more",
+    "recall",
+    "low",
+    "high",
+    "censored",
+    "oracle",
+)
+"""Last words of names of metrics that are shares; also those that end in ``rate``. The last two are 0 or 1 of a run."""
+
+DIFFERENCES = ("clients gain", "hospital gap")
+"""Metrics that are differences of shares, beside those that end in the word for a share, as ``harm accuracy`` does."""
 
 
 def over_seeds(compared: "pandas.DataFrame") -> "pandas.DataFrame":
@@ -183,12 +196,15 @@ def written_as(metric: str) -> tuple[int, str]:
     Example:
         >>> [written_as(name) for name in ("fgsm 4/255 accuracy", "auc", "attack-success images")]
         [(100, '.1f'), (1, '.3f'), (1, '.4g')]
+        >>> [written_as(name) for name in ("before removal attack-success", "durability censored", "hospital gap")]
+        [(100, '.1f'), (100, '.1f'), (100, '.1f')]
     """
     last = metric.rpartition(" ")[2]
     if last == "auc":
         return 1, ".3f"
-    success = metric.startswith("attack-success") and last != "images"
-    return (100, ".1f") if last in SHARES or last.endswith("rate") or success else (1, ".4g")
+    success = metric.startswith(("attack-success", "before removal attack-success")) and last != "images"
+    share = last in SHARES or last.endswith("rate") or success or metric in DIFFERENCES
+    return (100, ".1f") if share else (1, ".4g")
 
 
 def range_of(metric: str) -> tuple[float, float] | None:

@@ -245,6 +245,11 @@ def test_intervals_end_at_the_ends_of_a_metrics_range_and_that_is_said(tmp_path,
     [
         ("validation balanced_accuracy", (0, 1)),
         ("true-positive-rate", (0, 1)),
+        ("attack-success without trigger", (0, 1)),
+        ("before removal attack-success", (0, 1)),
+        ("before removal majority_rate", (0, 1)),
+        ("durability censored", (0, 1)),
+        ("oracle", (0, 1)),
         ("harm balanced_accuracy", (-1, 1)),
         ("cost auc", (-1, 1)),
         ("mcc", (-1, 1)),
@@ -256,6 +261,22 @@ def test_intervals_end_at_the_ends_of_a_metrics_range_and_that_is_said(tmp_path,
 )
 def test_shares_and_their_differences_have_a_range(metric, ends):
     assert range_of(metric) == ends
+
+
+def test_every_share_is_in_percent_and_within_0_to_100_in_latex():
+    """Three seeds of 0, 0.4 and 1: Student's interval ends below 0 and above 1."""
+    shares = ("before removal attack-success", "attack-success", "durability censored", "oracle")
+    compared = pandas.DataFrame(
+        {"status": "finished", "seed": [0, 1, 2], **{name: [0.0, 0.4, 1.0] for name in shares}}
+    )
+    compared.attrs.update(settings=["seed"], figures=list(shares), cells=False)
+    for name in shares:
+        assert r"$46.7$ (0.0 to 100.0) \\" in latex(over_seeds(compared), [name])
+    compared = compared.rename(columns={"oracle": "hospital gap", "attack-success": "clients gain"})
+    compared.attrs["figures"] = ["hospital gap", "clients gain"]
+    assert "$46.7$ (0.0 to 100.0) & $46.7$ (-78.4 to 100.0)" in latex(
+        over_seeds(compared), ["hospital gap", "clients gain"]
+    )
 
 
 def replace_base(study, folder):
