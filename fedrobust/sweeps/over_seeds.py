@@ -15,15 +15,8 @@ if TYPE_CHECKING:
 SEED = "seed"
 
 SHARES = (
-    *SCORES,
-    "chance",
-    "malicious-influence",
-    "probability-of-more",
-    "recall",
-    "low",
-    "high",
-    "censored",
-    "oracle",
+    *(*SCORES, "chance", "malicious-influence", "probability-of-more", "recall", "low", "high"),
+    *("censored", "oracle"),
 )
 """Last words of names of metrics that are shares; also those that end in ``rate``. The last two are 0 or 1 of a run."""
 

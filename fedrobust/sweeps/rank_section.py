@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from fedrobust.config import ConfigError
+from fedrobust.sweeps.own_tolerance import without_own_tolerance
 from fedrobust.sweeps.paired import Paired
 from fedrobust.sweeps.ranks import DEFENCE, Ranks, compared_rules
 from fedrobust.sweeps.row import Row
@@ -54,12 +55,14 @@ def rank_pictures(rows: Sequence[Row]) -> list[RankPicture]:
     found = []
     for metric in METRICS:
         values: dict[str, dict[str, dict[object, float]]] = {}
-        for row in rows:
-            if measured(row, metric):
-                others = (key for key in row.settings if key not in (*DEFENCE, SEED))
-                setting = ", ".join(f"{key} = {shown(row.settings[key])}" for key in others)
-                by_rule = values.setdefault(setting, {})
-                by_rule.setdefault(defence_of(row), {})[row.experiment.get("seed", 0)] = row.figures[metric]
+        known = [row for row in rows if measured(row, metric)]
+        others = [
+            {key: shown(value) for key, value in row.settings.items() if key not in (*DEFENCE, SEED)}
+            for row in known
+        ]
+        for row, setting in zip(known, without_own_tolerance(others), strict=True):
+            by_rule = values.setdefault(setting, {})
+            by_rule.setdefault(defence_of(row), {})[row.experiment.get("seed", 0)] = row.figures[metric]
         rules = list(dict.fromkeys(rule for one in values.values() for rule in one))
         # Where no setting has results of all rules yet, there are no ranks yet.
         with suppress(ConfigError):

@@ -1,5 +1,7 @@
 """Ranks on a sweep's page, in the terminal, as a figure and as tables."""
 
+from dataclasses import replace
+
 import pytest
 
 from fedrobust.figures.of_ranks import figure_of_ranks
@@ -47,6 +49,15 @@ def test_the_page_ranks_rules_and_draws_them():
     assert "Ranks of rules" in page
     assert "Paired tests over seeds, 3 pairs" in page
     assert page.count("<circle") == 3
+
+
+def test_an_f_that_only_some_rules_are_given_is_not_a_setting():
+    given = [
+        replace(one, settings={**one.settings, "federation.tolerate": 2}) if "krum" in one.hash else one
+        for one in rows()
+    ]
+    (picture,) = rank_pictures(given)
+    assert (picture.ranks.settings, picture.ranks.left_out) == (3, 0)
 
 
 def test_two_rules_and_one_seed_are_not_ranked_nor_tested():

@@ -156,6 +156,30 @@ def test_the_rules_of_a_compared_sweep():
         ranks_of(frame({"mean": 0.7, "median": 0.8}), "aux")
 
 
+def test_rules_with_and_without_f_are_ranked_in_one_setting():
+    """Single runs of the mean have no f, those of Krum the true number: the rule decides that, not the study."""
+    oracle = "the true number (oracle)"
+    table = frame({"mean": 0.7, "median": 0.8, "krum": 0.6})
+    taken = (table["federation.aggregator"] == "krum") & (table["poisoning.attack"] == "ipm")
+    table["federation.tolerate"] = [oracle if one else None for one in taken]
+    table.attrs["settings"] = [*table.attrs["settings"], "federation.tolerate"]
+    found = ranks_of(table)
+    assert (found.settings, found.left_out) == (2, 0)
+    assert found.rules == ("median", "mean", "krum")
+
+
+def test_an_f_that_was_varied_is_a_setting():
+    """Two runs of Krum with f = 1 and f = 2 are no seeds of one setting."""
+    one, other = frame({"krum": 0.6, "trimmed-mean": 0.7}), frame({"krum": 0.8, "trimmed-mean": 0.9})
+    table = pandas.concat(
+        [one.assign(**{"federation.tolerate": 1}), other.assign(**{"federation.tolerate": 2})]
+    )
+    table = table.reset_index(drop=True)
+    settings = ["federation.aggregator", "poisoning.attack", "seed", "federation.tolerate"]
+    table.attrs.update(settings=settings, figures=["auc"], cells=True)
+    assert ranks_of(table).settings == 4
+
+
 @pytest.mark.parametrize("metric", ["seconds", "training-seconds", "clients worse", "refused"])
 def test_of_time_and_losses_less_is_better(metric):
     assert metric.startswith(SMALLER_IS_BETTER)
