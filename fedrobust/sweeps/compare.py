@@ -1,7 +1,7 @@
 """Comparison of runs: the settings in which they differ, and their metrics."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ from fedrobust.config.old_keys import modern
 from fedrobust.reasons import first_reason
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.run import Run
+from fedrobust.sweeps.digests import DIGITS, NAMED_BY, digests_of, named
 from fedrobust.sweeps.figures import final_figures
 from fedrobust.sweeps.results import FILE, Results, SweepError, record_in
 from fedrobust.sweeps.row import Row
@@ -34,23 +35,6 @@ MAIN = (
 )
 """Metrics shown in the terminal."""
 
-IMAGES = (
-    "data.name",
-    "data.clients",
-    "data.held-out-sites",
-    "data.size",
-    "data.train-share",
-    "data.train-draw",
-    "data.classes",
-    "data.multilabel",
-    "data.channels",
-    "data.samples",
-)
-"""Settings that determine the images and their labels; of phantoms also the seed."""
-
-DIGEST, DIGITS = "data.digest", 12
-"""The setting of runs whose data changed, and the number of its digits that are shown."""
-
 
 @dataclass(frozen=True)
 class Compared:
@@ -64,7 +48,7 @@ class Compared:
         swept: the keys that its sweep varies; empty for a run of no sweep.
         figures: its metrics; empty if it is not finished.
         verdict: of its audit, "" without one.
-        data: digest of its images and labels, "" if unknown.
+        digests: of the files that it read, by the keys of `NAMED_BY`; those that are known.
     """
 
     name: str
@@ -74,7 +58,7 @@ class Compared:
     figures: Mapping[str, float]
     swept: tuple[str, ...] = ()
     verdict: str = ""
-    data: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_run(cls, path: str | Path) -> "Compared":
@@ -88,25 +72,17 @@ class Compared:
         reason = ": ".join(filter(None, told))
         study = _with_oracle(flattened(modern(run.experiment)), figures)
         verdict = run.audit.verdict.word if run.audit and status == "finished" else ""
-        name, data = Path(path).resolve().name, run.dataset.digest if run.dataset else ""
-        return cls(name, status, reason, study, figures, verdict=verdict, data=data)
+        name = Path(path).resolve().name
+        return cls(name, status, reason, study, figures, verdict=verdict, digests=digests_of(run))
 
     @classmethod
-    def of_cell(cls, row: Row, data: str = "") -> "Compared":
-        """Return a cell of a sweep, on images and labels with the digest `data`."""
+    def of_cell(cls, row: Row) -> "Compared":
+        """Return a cell of a sweep."""
         name = ", ".join(f"{key.split('.')[-1]} {shown(value)}" for key, value in row.settings.items())
         figures = row.figures if row.status == "finished" else {}
         study = _with_oracle(flattened(row.experiment), figures)
         reason = first_reason(row.error) if row.error else ""
-        return cls(
-            name or row.hash[:8], row.status, reason, study, figures, tuple(row.settings), row.verdict, data
-        )
-
-    @property
-    def data_settings(self) -> str:
-        """What determines its images as long as no file changes."""
-        keys = (*IMAGES, "seed") if self.study.get("data.name") == "phantom" else IMAGES
-        return str([self.study.get(key) for key in keys])
+        return cls(name or row.hash[:8], row.status, reason, study, figures, tuple(row.settings), row.verdict)
 
 
 def cells_of(folder: str | Path) -> list[Compared]:
@@ -118,33 +94,43 @@ def cells_of(folder: str | Path) -> list[Compared]:
     results = Results.open(folder)
     rows = results.rows()
     cells = [Compared.of_cell(row) for row in rows]
-    # A cell's hash covers its data: finished cells of equal settings of the data have equal data.
-    digests: dict[str, str] = {}
+    # A cell's hash covers its files: finished cells of equal settings of a file have read the same.
+    known: dict[tuple[str, str], str] = {}
     for row, cell in zip(rows, cells, strict=True):
-        if row.status == "finished" and row.folder and cell.data_settings not in digests:
-            run = record_in(results.folder / row.folder)
-            digests[cell.data_settings] = run.dataset.digest if run and run.dataset else ""
-    return [replace(cell, data=digests.get(cell.data_settings, "")) for cell in cells]
-
-
-def with_changed_data(runs: Sequence[Compared]) -> list[Compared]:
-    """Return runs, with a setting ``data.digest`` where those of equal settings of the data ran on other images."""
-    digests: dict[str, set[str]] = {}
-    for run in runs:
-        digests.setdefault(run.data_settings, set()).update({run.data} - {""})
+        places = {key: (key, named(cell.study, key)) for key in NAMED_BY}
+        if row.status == "finished" and row.folder and not known.keys() >= set(places.values()):
+            own = digests_of(record_in(results.folder / row.folder))
+            known |= {place: own.get(key, "") for key, place in places.items() if place not in known}
     return [
-        replace(run, study={**run.study, DIGEST: run.data[:DIGITS] or "unknown"})
-        if len(digests[run.data_settings]) > 1
-        else run
-        for run in runs
+        replace(cell, digests={key: known.get((key, named(cell.study, key)), "") for key in NAMED_BY})
+        for cell in cells
     ]
+
+
+def with_changed_files(runs: Sequence[Compared]) -> list[Compared]:
+    """Return runs, with a setting such as ``data.digest`` where those that name the same file have read another one."""
+    seen: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        for key in NAMED_BY:
+            seen.setdefault((key, named(run.study, key)), set()).update({run.digests.get(key, "")} - {""})
+    found = []
+    for run in runs:
+        changed = {
+            key: run.digests.get(key, "")[:DIGITS] or "unknown"
+            for key in NAMED_BY
+            if len(seen[key, named(run.study, key)]) > 1
+        }
+        found.append(replace(run, study={**run.study, **changed}))
+    return found
 
 
 def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
     """Return a table with one row per run: the settings in which the runs differ, its status, and its metrics.
 
-    Settings that sweeps vary come first. Where runs of equal settings ran on other images or labels, because a file
-    changed, ``data.digest`` is a setting, too, so that they are not repetitions of one another.
+    Settings that sweeps vary come first. Where runs of equal settings read other files, because a file changed, its
+    digest is a setting, too, so that they are not repetitions of one another: ``data.digest`` of images and labels,
+    ``model.network-digest`` of a network in a file, ``file-digests.weights`` of initial weights,
+    ``file-digests.public`` of public images, ``file-digests.annotations`` of names of classes, disease and sites.
 
     Unfinished runs, and failed, missing and unfinished cells, have a status but no metrics.
 
@@ -174,7 +160,7 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
             runs.append(Compared.of_run(path))
     if not runs:
         raise SweepError("nothing to compare: name at least one run folder with a result")
-    runs = with_changed_data(runs)
+    runs = with_changed_files(runs)
     varied = list(dict.fromkeys(key for run in runs for key in run.swept))
     keys = sorted(differing([run.study for run in runs]), key=lambda key: key not in varied)
     names = list(dict.fromkeys(name for run in runs for name in run.figures))
@@ -191,7 +177,7 @@ def compare(paths: Sequence[str | Path]) -> "pandas.DataFrame":
     table = pandas.DataFrame(rows, index=pandas.Index(distinct([run.name for run in runs]), name="run"))
     table = table.astype(dict.fromkeys(names, float))
     # Sweeps may differ in what none of them sweeps: their cells are then no repetitions of one another.
-    apart = [*fixed_apart(runs), DIGEST]
+    apart = [*fixed_apart(runs), *NAMED_BY]
     swept = [key for key in keys if key in varied or key in apart]
     cells = all(run.swept for run in runs)
     table.attrs.update(figures=names, settings=swept if cells else keys, cells=cells)

@@ -21,7 +21,7 @@ from fedrobust.terminal.sweep import comparison
 def folder(tmp_path):
     """Write a run folder with a made-up result."""
 
-    def make(name, status="finished", balanced=0.75, digest="", **settings):
+    def make(name, status="finished", balanced=0.75, digest="", network="", files=None, **settings):
         place = tmp_path / name
         place.mkdir()
         study = Experiment.of(**settings)
@@ -34,6 +34,8 @@ def folder(tmp_path):
             "student": None,
             "export": [],
             **({"dataset": {"digest": digest}} if digest else {}),
+            **({"model": {"name": "net", "network-digest": network}} if network else {}),
+            **({"file-digests": files} if files else {}),
             "model-evaluation": {"clean": {"accuracy": 0.8, "balanced_accuracy": balanced, "n": 156}},
             "tolerance": {"clients": 3, "source": "truth", "malicious": 3, "probability-of-more": 0.25},
         }
@@ -139,8 +141,49 @@ def test_other_files_and_phantoms_of_other_seeds_need_no_digest(folder):
     assert "data.digest" not in compare(paths)
 
 
-def test_seeds_of_sweeps_on_other_images_are_not_pooled(tmp_path, monkeypatch):
+def test_other_networks_in_the_same_file_are_a_setting(folder):
+    own = {"model__name": "mine.keras"}
+    old, new = ([folder(f"{net}-{seed}", network=net * 6, balanced=balanced, seed=seed, **own) for seed in (0, 1)]
+                for net, balanced in (("ab", 0.5), ("cd", 0.75)))  # fmt: skip
+    # Seeds 0 and 1 of two networks are no two seeds of one.
+    means = over_seeds(compare([old[0], new[1]]))
+    assert means["model.network-digest"].tolist() == ["ab" * 6, "cd" * 6]
+    assert means["seeds"].tolist() == [1, 1]
+    # Equal seeds of two networks are no repetition.
+    means = over_seeds(compare([*old, *new]))
+    assert (means["seeds"].tolist(), means["balanced_accuracy"].tolist()) == ([2, 2], [0.5, 0.75])
+    assert means.attrs["repeated"] == []
+    assert "model.network-digest" not in compare(old)
+    other = folder("other", network="ef" * 6, model__name="another.keras")
+    assert "model.network-digest" not in compare([*old, other])
+
+
+@pytest.mark.parametrize(
+    ("what", "settings"),
+    [
+        ("weights", {"model__weights": "start.weights.h5"}),
+        ("public", {"distillation__enabled": True, "distillation__public": "public.npz"}),
+        ("annotations", {"data__name": "mine.npz"}),
+    ],
+)
+def test_other_content_of_a_named_file_is_a_setting(folder, what, settings):
+    paths = [
+        folder(f"{name}", files={what: name * 12}, seed=seed, **settings) for seed, name in enumerate("ab")
+    ]
+    assert over_seeds(compare(paths))[f"file-digests.{what}"].tolist() == ["a" * 12, "b" * 12]
+    same = folder("same", files={what: "a" * 12}, seed=5, **settings)
+    assert over_seeds(compare([paths[0], same]))["seeds"].tolist() == [2]
+
+
+@pytest.mark.parametrize("key", ["data.digest", "model.network-digest", "file-digests.weights"])
+def test_seeds_of_sweeps_on_other_files_are_not_pooled(tmp_path, monkeypatch, key):
     """Two sweeps of other seeds: no cell of one has a counterpart in the other."""
+
+    read = {
+        "data.digest": lambda digest: {"dataset": {"digest": digest}},
+        "model.network-digest": lambda digest: {"model": {"name": "net", "network-digest": digest}},
+        "file-digests.weights": lambda digest: {"file-digests": {"weights": digest}},
+    }
 
     def sweep(name, digest, seeds):
         rows = [
@@ -149,7 +192,7 @@ def test_seeds_of_sweeps_on_other_images_are_not_pooled(tmp_path, monkeypatch):
             for seed in seeds
         ]  # fmt: skip
         run = RunRecord.read({"schema": 2, "status": "finished", "rounds": [], "experiment": {}, "student": None,
-                              "export": [], "dataset": {"digest": digest}})  # fmt: skip
+                              "export": [], **read[key](digest)})  # fmt: skip
         return tmp_path / name, SimpleNamespace(rows=lambda: rows, folder=tmp_path / name), run
 
     sweeps = [sweep("old", "old" * 9, (0, 1)), sweep("new", "new" * 9, (2, 3))]
@@ -163,7 +206,7 @@ def test_seeds_of_sweeps_on_other_images_are_not_pooled(tmp_path, monkeypatch):
     )
     means = over_seeds(compare([path for path, _, _ in sweeps]))
     assert means["seeds"].tolist() == [2, 2]
-    assert means["data.digest"].tolist() == ["old" * 4, "new" * 4]
+    assert means[key].tolist() == ["old" * 4, "new" * 4]
 
 
 def test_sweeps_that_differ_in_what_none_of_them_sweeps_are_not_pooled():
