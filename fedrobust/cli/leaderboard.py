@@ -16,6 +16,7 @@ from fedrobust.runs.codec import to_json
 def show_leaderboard(paths: Sequence[Path], out: str, footnote: str, quiet: bool, json: bool) -> None:
     """Write claims and their page, and print where they are."""
     from fedrobust import api
+    from fedrobust.leaderboard.page import flags
 
     with complaints(lambda: ""):
         board = api.write_leaderboard(paths, out, footnote)
@@ -26,8 +27,9 @@ def show_leaderboard(paths: Sequence[Path], out: str, footnote: str, quiet: bool
         for claim in board.claims:
             worst = claim.figures.get("worst balanced_accuracy")
             held = f"worst {100 * worst.mean:.1f}% balanced" if worst else "no balanced accuracy"
-            flags = f"  {len(claim.unreliable)} flags" if claim.unreliable else ""
-            typer.echo(f"{claim.name}:  {held}{'  broken' if claim.broken else ''}{flags}")
+            count = len(flags(claim, board.claims))
+            flagged = f"  {count} flag{'s' * (count > 1)}" if count else ""
+            typer.echo(f"{claim.name}:  {held}{'  broken' if claim.broken else ''}{flagged}")
     typer.echo(board.page)
 
 

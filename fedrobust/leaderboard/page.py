@@ -58,6 +58,22 @@ def boards(claims: Sequence[ClaimRecord]) -> list[Board]:
     return found
 
 
+def flags(claim: ClaimRecord, claims: Sequence[ClaimRecord]) -> tuple[str, ...]:
+    """Return why the figures of a claim may be better than the truth, or than those of claims in the same table.
+
+    Args:
+        claim: one of `claims`.
+        claims: of the page; those of other settings stand in other tables.
+    """
+    own = setting_key(claim)
+    attacks = dict.fromkeys(attack for one in claims if setting_key(one) == own for attack in one.attacks)
+    missing = [attack for attack in attacks if attack not in claim.attacks]
+    if not missing:
+        return claim.unreliable
+    told_ = f"attacks that other defences of this table faced have no result here: {', '.join(missing)}"
+    return (*claim.unreliable, told_)
+
+
 def render(claims: Sequence[ClaimRecord]) -> str:
     """Return the page of claims as HTML."""
     return html.page(
@@ -66,7 +82,8 @@ def render(claims: Sequence[ClaimRecord]) -> str:
         boards=boards(claims),
         claims=len(claims),
         broken=sum(claim.broken for claim in claims),
-        doubtful=sum(bool(claim.unreliable) for claim in claims),
+        doubtful=sum(bool(flags(claim, claims)) for claim in claims),
+        flags=flags,
         percent=percent,
         told=told,
     )

@@ -114,6 +114,7 @@ def grid_of(
         lines.append((name, tuple(tiles)))
     attacks = line_of is attack_of
     if worst and attacks and len(names) > 1:
+        faced = faced_by([*present, *open_])
         tiles_ = []
         for defence in defences:
             # A cell without an attack is no attack, and cannot stand for one that has no result.
@@ -130,11 +131,34 @@ def grid_of(
                     write_,
                     good,
                     images,
+                    not_faced(defence, faced),
                 )
             )
         lines.append(("worst", tuple(tiles_)))
     heads = tuple(tolerance_of([row for row in rows if defence_of(row) == defence]) for defence in defences)
     yield Heatmap(title, note_, tuple(defences), tuple(lines), heads, "attack" if attacks else "combination")
+
+
+def faced_by(rows: Iterable[Row]) -> dict[str, set[tuple[str, Any]]]:
+    """Return the attacks and seeds of each defence's attacked cells."""
+    found: dict[str, set[tuple[str, Any]]] = {}
+    for row in rows:
+        if is_attacked(row):
+            found.setdefault(defence_of(row), set()).add((attack_of(row), row.settings.get(SEED)))
+    return found
+
+
+def not_faced(defence: str, faced: Mapping[str, set[tuple[str, Any]]]) -> list[str]:
+    """Return the attacks of other defences that were not run against one, or not with all of the seeds they share.
+
+    Example:
+        >>> not_faced("krum", {"krum": {("ipm", 0), ("ipm", 1)}, "median": {("alie", 0), ("ipm", 0), ("ipm", 2)}})
+        ['alie']
+    """
+    own = faced.get(defence, set())
+    attacks, seeds = {attack for attack, _ in own}, {seed for _, seed in own}
+    missing = set().union(*faced.values()) - own
+    return sorted({attack for attack, seed in missing if attack not in attacks or seed in seeds})
 
 
 def worst_tile(
@@ -145,8 +169,11 @@ def worst_tile(
     write_: Callable[[float], str],
     good: Good | None,
     images: str = "images",
+    missing: Sequence[str] = (),
 ) -> Tile:
     """Return the mean over seeds of each seed's worst attack; a bound if cells lack results, "–" if all do.
+
+    It is a bound, too, if attacks were not run that other defences faced.
 
     A seed without results counts as not affected by any attack, so that the bound holds.
 
@@ -158,6 +185,7 @@ def worst_tile(
         write_: formats the mean.
         good: maps the mean and its cells to 0 (bad) to 1 (good).
         images: the metric with the number of images of this share.
+        missing: attacks that other defences faced, and this one did not.
     """
     seeds: dict[Any, list[float]] = {row.settings.get(SEED): [] for row in (*present, *without)}
     for row in present:
@@ -168,14 +196,13 @@ def worst_tile(
     values = [worst(values) if values else best for values in seeds.values()]
     mean = sum(values) / len(values)
     size = size_of(present, images)
-    if without:
+    if without or missing:
         bound = "at most" if worst is min else "at least"
-        return Tile(
-            f"{bound} {write_(mean)}",
-            tuple(
-                filter(None, (f"{len(without)} of {len(present) + len(without)} cells without result", size))
-            ),
-        )
+        all_ = len(present) + len(without)
+        lacking = f"{len(without)} of {all_} cells without result" if without else ""
+        names = ", ".join(missing)
+        not_run = f"attacks that other defences of this table faced were not run: {names}" if missing else ""
+        return Tile(f"{bound} {write_(mean)}", tuple(filter(None, (lacking, not_run, size))))
     spread = Spread.of(values)
     assert spread is not None
     count = f"{len(seeds)} seeds" if len(seeds) > 1 else "1 seed"

@@ -66,7 +66,7 @@ def heatmaps(
         "Balanced accuracy",
         f"Of the final model on clean test images{constant(rows, 'chance', '; a')}. Harm: points lost against the same "
         "study without the attack. Cost: points that the rule loses without an attack, against the mean. Worst: the "
-        "worst attack of each seed, a bound where cells have no result.",
+        "worst attack of each seed, a bound where cells have no result or attacks of other defences were not run.",
         above_chance,
         worst=min,
         note=apart,

@@ -18,7 +18,7 @@ from fedrobust.leaderboard.claim import (
 )
 from fedrobust.leaderboard.merge import claim_files, merged, submitted
 from fedrobust.leaderboard.of_sweep import claims_of, robust_of
-from fedrobust.leaderboard.page import boards, render, write
+from fedrobust.leaderboard.page import boards, flags, render, write
 from fedrobust.runs.codec import to_json
 from fedrobust.runs.record import json_schema
 from fedrobust.sweeps.row import Row
@@ -126,6 +126,19 @@ def test_doubts_are_flagged(sweep, tmp_path):
     ]
     (claim,) = claims_of(SimpleNamespace(folder=tmp_path, rows=lambda: constant), tmp_path / "claims")
     assert any("constant classifier" in why for why in claim.unreliable)
+
+
+def test_a_claim_that_faced_fewer_attacks_than_others_of_its_table_is_flagged(sweep, tmp_path):
+    """Without its worst attack the median would stand above the mean, and nothing would say why."""
+    full = sweep(rules=("median", "mean"))
+    kept = [each for each in full.rows() if not each.hash.startswith("median-delta-search")]
+    one, other = claims_of(SimpleNamespace(folder=tmp_path, rows=lambda: kept), tmp_path / "claims")
+    told = "attacks that other defences of this table faced have no result here: delta-search"
+    assert (one.name, flags(one, [one, other])[-1]) == ("median", told)
+    assert flags(other, [one, other]) == other.unreliable
+    assert render([one, other]).count(told) == 1
+    elsewhere = replace(other, setting={**other.setting, "data": {"name": "other"}}).sealed()
+    assert flags(one, [one, elsewhere]) == one.unreliable, "in another table"
 
 
 def test_a_sweep_without_an_attacked_result_claims_nothing(sweep, tmp_path):

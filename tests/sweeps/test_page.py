@@ -63,6 +63,34 @@ def test_the_worst_attack_is_a_bound_where_a_cell_failed():
     assert not found["worst"].style, "a bound is not coloured as if it were good"
 
 
+def test_the_worst_attack_is_a_bound_where_other_defences_faced_more_attacks():
+    """Krum, which only IPM attacked, stood above the median, which ALIE attacked as well."""
+    rows = [row("ipm", balanced_accuracy=0.8, images=156, chance=0.5)]
+    rows += [
+        row(attack, rule="median", balanced_accuracy=value, images=156, chance=0.5)
+        for attack, value in (("ipm", 0.85), ("alie", 0.6))
+    ]
+    found = heatmap(rows)
+    krum, median = dict(found.rows)["worst"]
+    assert found.columns == ("krum", "median")
+    assert (krum.text, krum.style) == ("at most 80.0%", "")
+    assert krum.notes == ("attacks that other defences of this table faced were not run: alie", "n 156")
+    assert median.text == "60.0%"
+    assert median.style
+    # An attack that failed was run; one that lacks a seed of the others was not.
+    failed = row("alie", status="failed", error="no")
+    krum, _ = dict(heatmap([*rows, failed]).rows)["worst"]
+    assert krum.notes[0] == "1 of 2 cells without result"
+    assert "not run" not in "".join(krum.notes)
+    more = [
+        row(attack, 1, rule, balanced_accuracy=0.7) for attack, rule in (("ipm", "krum"), ("ipm", "median"))
+    ]
+    more += [row("alie", balanced_accuracy=0.5), row("alie", 1, balanced_accuracy=0.5)]
+    krum, median = dict(heatmap([*rows, *more]).rows)["worst"]
+    assert not krum.text.startswith("at most")
+    assert median.notes[0] == "attacks that other defences of this table faced were not run: alie"
+
+
 def test_the_worst_attack_is_not_known_where_every_attack_failed():
     rows = [
         row("none", balanced_accuracy=0.82),
