@@ -38,7 +38,8 @@ steps, "cost" the clean balanced accuracy that is lost against plain training; a
 paired t test of the gain, with three seeds or more, after Holm's correction for the number of defences in the table.
 "Passes" are forward and backward passes for a batch in a round, "prediction" the processor's time of an answer, both in
 those of plain training of one local epoch. Seconds are those of the rounds, on a machine with other work. In the
-pictures no other defence is better in both accuracies than a blue one. In the overviews are robust balanced
+pictures no other defence is better in both accuracies than a blue one; those with a degenerate model are left out of
+this comparison. In the overviews are robust balanced
 accuracies, with the clean one of all test images after "at", bold where the 95 % interval over seeds of the gain
 leaves out 0, which is not corrected for the number of defences, and gain and cost averaged over the tables of each
 seed that all of them have; of one seed without an interval. It is not bold where the gains of all seeds are one number,
@@ -88,7 +89,8 @@ def tables() -> Iterator[tuple[str, tuple[str, list[Point]]]]:
                     if (its := [one for one in found if one["defence"] == name])
                 ]
                 title = f"{data.removesuffix('.npz')}, {division}; {protocol}"
-                yield picture_of(data, division, protocol), (title, points(means))
+                degenerate = {one["defence"] for one in found if one["verdict"] == "degenerate"}
+                yield picture_of(data, division, protocol), (title, points(means, degenerate))
 
 
 def draw(tables: Mapping[str, tuple[str, Sequence[Point]]], folder: Path) -> dict[str, str]:

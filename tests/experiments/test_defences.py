@@ -213,6 +213,27 @@ def test_the_overview_claims_no_gain_of_degenerate_models_nor_of_equal_gains(tab
     assert shown()[1:] == ["35.0 (0.0) at 90.0", "**36.0**† (2.5) at 90.0", "30.5† (1.2)", "0.0† (0.0)"]
 
 
+def test_a_degenerate_model_is_not_on_the_front_of_a_picture(table, monkeypatch):
+    known = [record("plain", 0, 0.9, 0.05), record("PGD", 0, 0.8, 0.6), record("free", 0, 0.7, 0.7)]
+    protocol = {
+        "data": "breastmnist",
+        "division": "iid",
+        "rounds": 5,
+        "epsilon": "4/255",
+        "effort": "standard",
+    }
+    known = [{**one, **protocol, "network": "edge-cnn", "images": 9} for one in known]
+    monkeypatch.setattr(table.write, "read", lambda data: known if data == "breastmnist" else [])
+
+    def front():
+        ((_, (_, found)),) = table.write.tables()
+        return {one["combination"] for one in found if one["front"]}
+
+    assert front() == {"plain", "PGD", "free"}
+    known[2]["verdict"] = "degenerate"
+    assert front() == {"plain", "PGD"}
+
+
 def test_the_p_of_gains_is_corrected_for_the_number_of_defences_with_three_seeds(table):
     plain = [record("plain", seed, 0.9, 0.05) for seed in range(3)]
     known = plain + [record("PGD", seed, 0.9, 0.05 + gain) for seed, gain in enumerate((0.1, 0.2, 0.3))]
