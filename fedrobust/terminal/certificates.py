@@ -17,8 +17,8 @@ def certificate_table(found: Mapping[str, Any]) -> Table:
     shown = Table(
         title=escape(f"{found['model']}, {found['n']} images, noise of sigma {about['sigma']:g}"),
         caption=(
-            "No perturbation within the radius changes the smoothed model's answer, with probability "
-            f"{1 - about['alpha']:g} an image. {about['samples']} samples certify up to {about['largest-radius']:.3f}."
+            "No perturbation within the radius changes the smoothed model's answer, except with probability "
+            f"{about['alpha']:g} an image. {about['samples']} samples certify up to {about['largest-radius']:.3f}."
         ),
         **PLAIN,
     )

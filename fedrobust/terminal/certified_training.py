@@ -19,8 +19,8 @@ def certified_table(found: Mapping[str, Any]) -> Table:
         ),
         caption=(
             f"No backdoor below the magnitude, in {by['poisoned']:.0%} of the images of {by['clients']} malicious "
-            f"clients, in {by['rounds']} rounds, boost {by['boost']:g}, changes the answer, with probability "
-            f"{1 - about['alpha']:g} an image. Magnitude: length in features and label; changed labels: from 1.414."
+            f"clients, in {by['rounds']} rounds, boost {by['boost']:g}, changes the answer, except with probability "
+            f"{about['alpha']:g} an image. Magnitude: length in features and label; changed labels: from 1.414."
         ),
         **PLAIN,
     )
