@@ -55,7 +55,6 @@ class AggregationStep:
         algorithm: its server side is applied to the aggregate before the server optimiser.
         postprocessors: applied to the aggregate before the algorithm.
         beside: lengths of the algorithm's arrays that clients send beside weights, by name.
-        population: number of clients of the study.
         layout: of the global model, for rules that look at layers.
         answers: returns the answers of models near the global one, for rules that ask models; None: there are none.
         moments: whether clients' variances are second moments when they are aggregated, see `server.moments`.
@@ -79,7 +78,6 @@ class AggregationStep:
     algorithm: Algorithm = field(default_factory=FedAvg)
     postprocessors: tuple[Postprocessor, ...] = ()
     beside: Mapping[str, int] = field(default_factory=dict)
-    population: int = 1
     layout: Layout | None = None
     answers: Callable[[Weights], ModelAnswers] | None = None
     moments: bool = False
@@ -116,8 +114,8 @@ class AggregationStep:
         memory: Memory | None = None,
         refused: Collection[int] = (),
         failures: Sequence[Failure] = (),
-        counted: int = 1,
         arrival: Arrival | None = None,
+        received: Received | None = None,
     ) -> StepResult:
         """Return the global weights after `round`.
 
@@ -128,18 +126,18 @@ class AggregationStep:
             memory: state after the last accepted round; it is not changed.
             refused: clients whose replies were rejected.
             failures: malicious clients that failed because of the attack's own code.
-            counted: number of valid replies.
             arrival: what is taken in place of each update; a mean's were when they arrived.
+            received: how many valid replies there are, and their share; without arrays. None: one of one client.
         """
-        memory, arrival = memory or {}, arrival or Arrival()
+        memory, arrival, received = memory or {}, arrival or Arrival(), received or Received()
         if isinstance(collected, Weights):
             if not (self.change.acts or self.beside):
                 return StepResult(collected, None, memory)
             step = collected.trainable - current.trainable
             statistics, arrays = parted(collected.statistics, self.beside)
-            received = Received(arrays, counted, self.population)
-            taken = arrival.counted if arrival.acts else Counted(counted)
-            trainable, remembered, fault = self._stepped(round, current, step, memory, received, taken)
+            beside = replace(received, arrays=arrays)
+            taken = arrival.counted if arrival.acts else Counted(received.clients)
+            trainable, remembered, fault = self._stepped(round, current, step, memory, beside, taken)
             return StepResult(Weights(trainable, statistics), None, remembered, fault)
         defence = self.defence.among(len(collected.client_ids))
         context = self._context(round, current, collected, memory)
@@ -150,7 +148,7 @@ class AggregationStep:
         if self.attack.colludes and bad.any():
             own = collected.updates[bad]
             conspired, memory = self._collude(
-                defence, context, collected, bad, current, memory, counted, arrival
+                defence, context, collected, bad, current, memory, arrival, received
             )
             acted = bool(conspired) or not np.array_equal(own, collected.updates[bad])
         if arrival.acts:
@@ -184,11 +182,11 @@ class AggregationStep:
         statistics, arrays = parted(
             next_statistics(defence, aggregation, collected, current.statistics), self.beside
         )
-        received = Received(arrays, counted, self.population)
+        beside = replace(received, arrays=arrays)
         remembered = with_memory(memory, "rule", aggregation.memory)
-        taken = arrival.counted if arrival.acts else Counted(counted)
+        taken = arrival.counted if arrival.acts else Counted(received.clients)
         trainable, remembered, fault = self._stepped(
-            round, current, aggregation.update, remembered, received, taken
+            round, current, aggregation.update, remembered, beside, taken
         )
         return StepResult(Weights(trainable, statistics), record, remembered, fault, conspired)
 
@@ -256,8 +254,8 @@ class AggregationStep:
         bad: np.ndarray,
         current: Weights,
         memory: Memory,
-        counted: int,
         arrival: Arrival,
+        received: Received,
     ) -> tuple[tuple[Failure, ...], Memory]:
         """Replace the rows of the colluding clients by their updates; return failures and the next memory."""
 
@@ -267,9 +265,9 @@ class AggregationStep:
 
         def change(aggregation: Aggregation, draw: np.random.Generator) -> tuple[np.ndarray, str]:
             beside = next_statistics(defence, aggregation, collected, current.statistics)
-            received = Received(parted(beside, self.beside)[1], counted, self.population)
-            taken = arrival.counted if arrival.acts else Counted(counted)
-            return self.change(context.round, aggregation.update, memory, received, draw, taken)[::2]
+            sent = replace(received, arrays=parted(beside, self.beside)[1])
+            taken = arrival.counted if arrival.acts else Counted(received.clients)
+            return self.change(context.round, aggregation.update, memory, sent, draw, taken)[::2]
 
         context = from_outside(context) if self.surrogate else context
         objective = self.objective()

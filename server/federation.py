@@ -25,6 +25,7 @@ from server.errors import AttackFailedError, RuleError
 from server.groups import TOGETHER, Grouping, read_group
 from server.memories import memory_of
 from server.moments import as_moments, as_statistics
+from server.participation import received_of
 from server.replies import MOST_EXAMPLES, Failure, Reply, read_reply
 from server.round_outcome import (
     Aggregated,
@@ -182,9 +183,9 @@ class Federation:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             try:
                 result = self._unchanged(current) if nobody else collector.result()
-                stepped = step.next_weights(
-                    round, current, result, memory, out, lost, len(read.valid), arrival
-                )
+                replied = [note.client_id for note in read.valid]
+                received = received_of(step, self.registry, self.settings.clients, replied)
+                stepped = step.next_weights(round, current, result, memory, out, lost, arrival, received)
             except RuleError as error:
                 return Aggregated(
                     outcome,

@@ -7,7 +7,6 @@ from functools import partial
 
 from flwr.serverapp import Grid
 
-from fedrobust.checks.server_state import told_of_weights
 from fedrobust.checks.unused import told
 from fedrobust.config.resolve_training import loss_by_shares
 from fedrobust.data.calibration_sample import FEWEST_IMAGES, calibration_sample
@@ -265,7 +264,6 @@ class ModelParts:
         said = [
             *study.dataset.remarks,
             *told(study.experiment),
-            *told_of_weights(study.experiment),
             *defence_remarks(study),
         ]
         if study.detector is not None:

@@ -67,7 +67,6 @@ class ServerParts(BaselineParts):
             study.algorithm,
             study.postprocessors,
             sends_of(study.algorithm, self.classifier.layout),
-            federation.clients,
             self.classifier.layout,
             lambda current: StudyAnswers(self.undefended, current, study.seed, self.recalibrate),
             self.batchnorm_policy == "moments",

@@ -67,7 +67,7 @@ def step_of(rule: str, optimizer: str) -> AggregationStep:
     root = np.linspace(-1, 1, D).astype(np.float32)
     return AggregationStep(
         stages, 2, made, Attack(()), Schedule(), 0, lambda current, images, round, typical: root,
-        layout=LAYOUT, answers=lambda current: LinearAnswers(root), population=CLIENTS,
+        layout=LAYOUT, answers=lambda current: LinearAnswers(root),
     )  # fmt: skip
 
 

@@ -132,16 +132,23 @@ class Received:
         arrays: the aggregated arrays of the clients.
         clients: number of valid replies.
         population: number of clients of the study.
+        weight: share of the weight of all clients of the study that those with valid replies have, where the rule
+            weights clients; None: it counts them alike.
+
+    Example:
+        >>> Received(clients=2, population=8).share, Received(clients=2, population=8, weight=0.5).share
+        (0.25, 0.5)
     """
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     clients: int = 1
     population: int = 1
+    weight: float | None = None
 
     @property
     def share(self) -> float:
-        """The share of the population with valid replies."""
-        return self.clients / self.population
+        """The share of the population with valid replies, by which the mean of a round is a part of that of all."""
+        return self.clients / self.population if self.weight is None else self.weight
 
 
 def proximal_of(algorithm: Algorithm) -> float:

@@ -17,9 +17,9 @@ class FedDyn:
 
     Client k minimises L_k(w) - <h_k, w> + alpha / 2 ||w - w_global||^2, then subtracts alpha (w - w_global) from h_k,
     which becomes the gradient of L_k at its own weights. The server adds to the mean of the weights its state: the sum
-    of all rounds' mean updates, each times the share of the population that took part (-h / alpha in the paper). At a
-    fixed point the gradients of all clients sum to zero, the optimum of the total loss, if clients count alike: not
-    with a mean weighted by images, shards of unequal size and less than full participation.
+    of all rounds' mean updates, each times the share of the population that took part (-h / alpha in the paper). Where
+    the rule weights clients by their images, it is the share of the weight. At a fixed point the gradients of all
+    clients, so weighted, sum to zero: the optimum of the total loss.
 
     Malicious clients: the server's state is a sum over all rounds without decay, so that a single accepted malicious
     update affects every later model. It is computed from the aggregate only, which a robust rule can protect.

@@ -17,10 +17,9 @@ class Scaffold:
     arXiv:1910.06378, Algorithm 1: a client's steps use g_i(y) - c_i + c, which with heterogeneous clients approximates
     the mean of all gradients. Afterwards c_i is the mean of the client's gradients along its steps: with plain SGD the
     paper's option II, c_i - c + (x - y_i) / (K lr), and defined for any optimiser. The server adds the mean change of
-    c_i, times the share of the population that took part, to c. This is exact where clients count alike, as in the
-    paper: with a mean weighted by images, shards of unequal size and less than full participation c is not the mean of
-    the c_i, and training ends beside the optimum; choose "mean(weighting='uniform')". Messages in both directions are
-    twice as long as in federated averaging.
+    c_i, times the share of the population that took part, to c. Where the rule weights clients by their images, it is
+    the share of the weight, so that c is the weighted mean of all c_i (0 for clients that never took part) and the
+    optimum is that of the weighted loss. Messages in both directions are twice as long as in federated averaging.
 
     Malicious clients: c is a second attack surface. Every honest client adds it to each of its gradients, so that a
     poisoned c affects all clients in all later rounds, and no rule can detect its effect in honest updates. With a rule

@@ -61,21 +61,34 @@ class Quadratic:
         )
 
 
-def federated(algorithm, clients, rounds, start=(0.0, 0.0)):
-    """Return the global weights after `rounds` in which all clients take part, each client's state, and the memory."""
+def federated(algorithm, clients, rounds, start=(0.0, 0.0), sizes=None, groups=None):
+    """Return the global weights after `rounds`, each client's state, and the memory.
+
+    Args:
+        algorithm: of the federation.
+        clients: with quadratic losses.
+        rounds: number of them.
+        start: the initial weights.
+        sizes: images of each client, by which a mean weights them; None: all alike.
+        groups: places of the clients that take part, one group a round, in turn; None: all in every round.
+    """
     current, memory = weights(*start), {}
+    sizes = np.ones(len(clients)) if sizes is None else np.array(sizes, np.float64)
     states = [NOTHING] * len(clients)
     names = sends_of(algorithm, LAYOUT)
-    for _ in range(rounds):
-        sent = []
-        for place, client in enumerate(clients):
+    for round in range(rounds):
+        sent, taking = [], list(range(len(clients))) if groups is None else groups[round % len(groups)]
+        for place in taking:
+            client = clients[place]
             client.broadcast = broadcast_by(algorithm, memory)
             sent.append(sent_by_client(algorithm, current, states[place], client))
             states[place] = sent[-1].state
-        update = np.mean([one.weights.trainable - current.trainable for one in sent], axis=0)
+        shares = sizes[taking] / sizes[taking].sum()
+        update = shares @ [one.weights.trainable - current.trainable for one in sent]
         if hasattr(algorithm, "server"):
-            arrays = {name: np.mean([one.arrays[name] for one in sent], axis=0) for name in names}
-            received = Received(arrays, len(clients), len(clients))
+            arrays = {name: shares @ [one.arrays[name] for one in sent] for name in names}
+            weight = float(sizes[taking].sum() / sizes.sum())
+            received = Received(arrays, len(taking), len(clients), weight)
             update, memory = algorithm.server(update, memory, received)
         current = weights(*(current.trainable + update))
     return current, states, memory

@@ -25,6 +25,16 @@ def test_corrected_gradients_lead_to_the_optimum_of_unlike_clients(algorithm):
     np.testing.assert_allclose(ended.trainable, OPTIMUM, atol=1e-4)
 
 
+@pytest.mark.parametrize("algorithm", [Scaffold(), FedDyn(alpha=1.0)])
+def test_weighted_clients_that_take_part_in_turn_end_at_the_optimum_of_the_weighted_loss(algorithm):
+    three = [*UNLIKE, Quadratic([2.0, 2.0], [3.0, 0.5])]
+    curvature, centre = np.array([c.curvature for c in three]), np.array([c.centre for c in three])
+    sizes = np.array([10, 30, 60])
+    optimum = (sizes @ (curvature * centre)) / (sizes @ curvature)
+    ended, _, _ = federated(algorithm, three, 900, sizes=sizes, groups=[[0, 1], [1, 2], [0, 2]])
+    np.testing.assert_allclose(ended.trainable, optimum, atol=1e-4)
+
+
 def test_scaffolds_control_variates_are_option_two_and_their_mean_is_the_servers():
     one, other = (Quadratic(each.curvature, each.centre) for each in UNLIKE)
     _, states, memory = federated(Scaffold(), [one, other], 3)

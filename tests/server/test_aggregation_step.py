@@ -8,6 +8,7 @@ from small_federation import step_of
 
 from fedrobust.aggregation import Aggregation, AggregationPipeline, FedAdam, FedAvgM, FedYogi
 from fedrobust.algorithms import FedAvg
+from fedrobust.algorithms.contract import Received
 from fedrobust.config import Experiment
 from fedrobust.flower.identity import server_identity
 from fedrobust.models.layout import Entry, Layout, Weights
@@ -265,8 +266,8 @@ def with_beside(draw, values, **settings):
     more = np.array(values, np.float32)[:, None] * np.array([1, 10, 100], np.float32)
     replies = replace(replies, statistics=np.hstack([replies.statistics, more]))
     beside = {"control": 2, "factor": 1}
-    server = replace(step(clients=clients, **settings), algorithm=Told(), beside=beside, population=16)
-    return replies, server, server.next_weights(1, CURRENT, replies, {}, counted=clients)
+    server = replace(step(clients=clients, **settings), algorithm=Told(), beside=beside)
+    return replies, server, server.next_weights(1, CURRENT, replies, {}, received=Received({}, clients, 16))
 
 
 def test_what_is_sent_beside_weights_is_aggregated_as_statistics_are_and_handed_to_the_algorithm(draw):
@@ -289,7 +290,7 @@ def test_of_a_mean_it_is_the_mean_also_where_only_sums_are_kept(draw):
     # Claims of 10, 11, 12 and 13 images.
     assert told.memory["algorithm/control"][0] == pytest.approx((10 + 22 + 36 + 78) / 46)
     mean = Weights(CURRENT.trainable + 2, np.array([1, 1, 1, 5, 6, 7], np.float32))
-    summed = server.next_weights(1, CURRENT, mean, {}, counted=8)
+    summed = server.next_weights(1, CURRENT, mean, {}, received=Received({}, 8, 16))
     assert summed.weights.trainable.tolist() == [1.5] * D
     assert summed.weights.statistics.tolist() == [1, 1, 1]
     assert summed.memory["algorithm/control"].tolist() == [5, 6]
