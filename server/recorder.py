@@ -8,7 +8,7 @@ from typing import Any
 from fedrobust.data.dataset import Dataset
 from fedrobust.runs.events import RoundFinished, emit
 from fedrobust.runs.folder import RunFolder
-from fedrobust.runs.record import DatasetRecord, ModelRecord, RoundRecord, RunRecord
+from fedrobust.runs.record import ConversionRecord, DatasetRecord, ModelRecord, RoundRecord, RunRecord
 from fedrobust.runs.round_log import METRICS, Mark, RoundLog
 
 
@@ -127,4 +127,11 @@ def described(dataset: Dataset) -> DatasetRecord:
         image_shape=tuple(dataset.image_shape),
         samples={name: len(split.labels) for name, split in splits.items()},
         counts={name: tuple(dataset.counts(split).tolist()) for name, split in splits.items()},
+        conversion=_conversion(dataset),
     )
+
+
+def _conversion(dataset: Dataset) -> ConversionRecord | None:
+    told = dataset.conversion
+    known = ConversionRecord(fit=told.fit or None, window=told.window, white=told.white)
+    return known if told.to_json() else None

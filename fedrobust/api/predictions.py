@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def predict(
     model: str | Path,
     *images: Any,
-    fit: str = "pad",
+    fit: str = "",
     window: tuple[float, float] | None = None,
     split: str = "test",
     sigma: float = 0.0,
@@ -34,8 +34,10 @@ def predict(
         model: a run folder (its global model), or a ``.keras`` or ``.tflite`` file in one.
         images: paths of image files (PNG, JPEG, DICOM, ...), of folders, and of ``.npz`` files; arrays of one image,
             uint8 (height, width) or (height, width, 1 or 3); images of Pillow; or lists of these.
-        fit: "pad": the whole image, centred on black; "crop": its largest centred square.
-        window: values of black and white, of pixels deeper than 8 bits.
+        fit: "pad": the whole image, centred on black; "crop": its largest centred square; empty: as an import made the
+            model's images, else "pad".
+        window: values of black and white, of pixels deeper than 8 bits; None: those of the model's images, where an
+            import recorded them.
         split: of ``.npz`` files: "train", "validation" or "test".
         sigma: standard deviation of Gaussian noise, pixels in [0, 1]: the answers are the smoothed model's, each with
             a certified radius, or it abstains (see `certify_model`); 0: the model itself.

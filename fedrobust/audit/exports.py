@@ -83,7 +83,15 @@ def export_files(
     test = opened.images(stored)
     logits = opened.target.logits(test)
     sample = calibration_sample(dataset.train, seed).images
-    about = About(dataset.label_names, dataset.image_shape, False, opened.name, dataset.name, defence)
+    about = About(
+        dataset.label_names,
+        dataset.image_shape,
+        False,
+        opened.name,
+        dataset.name,
+        defence,
+        dataset.conversion,
+    )
     refusals: list[str] = []
     measured = exported_and_measured(
         network,

@@ -33,10 +33,18 @@ def predict(
         list[Path], typer.Argument(help="Image files (PNG, JPEG, DICOM, ...), folders of them, .npz files.")
     ],
     fit: Annotated[
-        str, typer.Option(help="pad: the whole image, on black; crop: its centred square.")
-    ] = "pad",
+        str,
+        typer.Option(
+            help="pad: the whole image, on black; crop: its centred square.",
+            show_default="as the model's images",
+        ),
+    ] = "",
     window: Annotated[
-        str, typer.Option(help="Black and white of pixels deeper than 8 bits: -1000:400.")
+        str,
+        typer.Option(
+            help="Black and white of pixels deeper than 8 bits: -1000:400.",
+            show_default="as the model's images",
+        ),
     ] = "",
     split: SplitName = "test",
     sigma: Annotated[

@@ -1,4 +1,4 @@
-"""What an own `.npz` file may tell beside images and labels: the task, names of classes, disease, sites, patients."""
+"""What an own `.npz` file may tell beside images and labels: task, names of classes, disease, sites, patients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.archive import DAMAGE, damaged, declared
+from fedrobust.data.conversion import NOT_KNOWN, Conversion
 from fedrobust.data.dataset import DataError
 from fedrobust.data.sites import Sites
 from fedrobust.epsilon import shortened
@@ -17,7 +18,10 @@ PATIENTS = ("train_patient", "val_patient", "test_patient")
 
 SITES = ("train_site", "val_site", "test_site")
 
-KEYS = ("label_names", "disease", *SITES, *PATIENTS)
+CONVERSION = {"fit": "import_fit", "window": "import_window", "white": "import_white"}
+"""The arrays that tell how an import converted images, by the entry of `Conversion`."""
+
+KEYS = ("label_names", "disease", *SITES, *PATIENTS, *CONVERSION.values())
 
 TASKS = ("binary-class", "multi-class", "ordinal-regression", "multi-label, binary-class")
 """MedMNIST's names of the tasks."""
@@ -37,6 +41,7 @@ class Annotations:
         sites: of the training images; None if unknown.
         validation_sites: of the validation images; None if unknown.
         test_sites: of the test images; None if unknown.
+        conversion: how images became those of the file, as far as it tells.
     """
 
     label_names: tuple[str, ...]
@@ -44,6 +49,7 @@ class Annotations:
     sites: Sites | None = None
     validation_sites: Sites | None = None
     test_sites: Sites | None = None
+    conversion: Conversion = NOT_KNOWN
 
 
 def are_named(label_names: Sequence[str]) -> bool:
@@ -61,7 +67,8 @@ def read_annotations(path: Path, classes: int, images: dict[str, int]) -> Annota
 
     ``label_names``, text (classes,); ``disease``, labels (k,); ``train_site``, ``val_site`` and ``test_site``, names or
     numbers (n,), one an image; ``train_patient``, ``val_patient`` and ``test_patient``, likewise: no patient may be in
-    two splits, because test images of a training patient flatter a model.
+    two splits, because test images of a training patient flatter a model. ``import_fit``, a text, ``import_window``,
+    two numbers, and ``import_white``, a number, are those of `Conversion`.
 
     Args:
         path: the file.
@@ -91,7 +98,7 @@ def read_annotations(path: Path, classes: int, images: dict[str, int]) -> Annota
         disease = tuple(sorted({int(label) for label in labels}))
     sites = [_sites(path, key, given, images) for key in SITES]
     _check_patients(path, given, images)
-    return Annotations(names, disease, *sites)
+    return Annotations(names, disease, sites[0], sites[1], sites[2], _conversion(path, given))
 
 
 def read_task(path: Path) -> str:
@@ -123,6 +130,19 @@ def _sites(path: Path, key: str, given: dict[str, NDArray[Any]], images: dict[st
     split = key.removesuffix("_site")
     what = "training image" if split == "train" else f"{split} image"
     return Sites.of(_text(path, key, given[key], images[split], what))
+
+
+def _conversion(path: Path, given: dict[str, NDArray[Any]]) -> Conversion:
+    """Return how the images of a file were converted."""
+    told = {name: given[key].reshape(-1).tolist() for name, key in CONVERSION.items() if key in given}
+    try:
+        return Conversion.of({name: _single(value) for name, value in told.items()})
+    except ValueError as error:
+        raise DataError(f"{path}: {', '.join(CONVERSION[name] for name in told)}: {error}") from error
+
+
+def _single(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else values
 
 
 def _read(path: Path, keys: Sequence[str] = KEYS) -> dict[str, NDArray[Any]]:

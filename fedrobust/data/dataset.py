@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.data.conversion import NOT_KNOWN, Conversion
 from fedrobust.data.problem import ORDINAL, Problem, is_multilabel
 from fedrobust.data.sites import Sites
 from fedrobust.errors import FedrobustError
@@ -141,6 +142,7 @@ class Dataset:
         unseen: all images of sites that are held out of the three splits, by the site's name.
         whole: the data set of whose training images these are a share; None: these are all.
         remarks: what is not known of it, a sentence each.
+        conversion: how images became its images, as far as it is known.
 
     Raises:
         DataError: fewer than two classes, a label without a name, a class or finding that train lacks, or splits
@@ -169,6 +171,7 @@ class Dataset:
     unseen: Mapping[str, Split] = field(default_factory=dict)
     whole: "Dataset | None" = None
     remarks: tuple[str, ...] = ()
+    conversion: Conversion = NOT_KNOWN
 
     def __post_init__(self) -> None:
         if self.classes < 2:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fedrobust.data.conversion import common
 from fedrobust.data.dataset import DataError, Dataset, Split, digest
 from fedrobust.data.hospital_file import HospitalFile, read_hospital_file
 from fedrobust.data.problem import is_multilabel
@@ -54,7 +55,8 @@ def joined(paths: Sequence[Path]) -> Dataset:
             sites=sites["train"],
             validation_sites=sites["val"],
             test_sites=sites["test"],
-            remarks=_unnamed(files, names),
+            remarks=(*_unnamed(files, names), *_unlike_windows(files, names)),
+            conversion=common([file.annotations.conversion for file in files]),
         )
     except DataError as error:
         raise DataError(f"data.clients ({about}): {error}") from error
@@ -68,6 +70,22 @@ def _unnamed(files: Sequence[HospitalFile], names: Sequence[str]) -> tuple[str, 
     return (
         f"data.clients: {', '.join(without)}: no label_names in the file: whether its labels mean the same as those of "
         "other files is not known",
+    )
+
+
+def _unlike_windows(files: Sequence[HospitalFile], names: Sequence[str]) -> tuple[str, ...]:
+    """Return a remark on files whose deep images were imported with different values of black and white."""
+    shown = {
+        name: told
+        for file, name in zip(files, names, strict=True)
+        if (told := file.annotations.conversion.shown)
+    }
+    if len(set(shown.values())) < 2:
+        return ()
+    each = ", ".join(f"{name} {low:g}:{high:g}" for name, (low, high) in shown.items())
+    return (
+        f"data.clients: pixels deeper than 8 bits were imported with different values of black and white ({each}): the "
+        "same tissue has other grey levels in each; import them again with one --window",
     )
 
 

@@ -164,6 +164,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "source": dataset.source,
         "licence": dataset.licence,
         "digest": dataset.digest,
+        "conversion": dataset.conversion.to_json(),
     }
 
 

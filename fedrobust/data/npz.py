@@ -56,6 +56,7 @@ def read_npz(path: Path, name: str = "") -> Dataset:
         sites=told.sites,
         validation_sites=told.validation_sites,
         test_sites=told.test_sites,
+        conversion=told.conversion,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedrobust.data.conversion import NOT_KNOWN, Conversion
 from fedrobust.edge.interpreter import LiteRTFileError
 
 MEMBER = "about.json"
@@ -15,7 +16,11 @@ LABELS = "labels.txt"
 MOST_BYTES = 2**20
 """Most bytes of a member that is read: a file may come from anywhere."""
 
-STEPS = "grey (1 channel) or RGB (3), resampled bicubically to width x height, aspect ratio kept, padded with black"
+STEPS = {
+    "pad": "grey (1 channel) or RGB (3), resampled bicubically to width x height, aspect ratio kept, padded with black",
+    "crop": "grey (1 channel) or RGB (3), cropped to the central square, resampled bicubically to width x height",
+}
+"""What a caller does to an image, by how images became square."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class About:
         model: name of the model.
         data: name of the data that the labels are of.
         defence: spec of the prediction-time defence inside; empty: none, or not known.
+        conversion: how images became those of the data.
 
     Example:
         >>> about = About(("benign", "malignant"), (28, 28, 1))
@@ -46,6 +52,7 @@ class About:
     model: str = ""
     data: str = ""
     defence: str = ""
+    conversion: Conversion = NOT_KNOWN
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -60,7 +67,8 @@ class About:
                 "axes": "height, width, channels",
                 "range": [0, 1],
                 "from-8-bit": "divide by 255",
-                "preprocessing": STEPS,
+                "preprocessing": STEPS[self.conversion.fit or "pad"],
+                **self.conversion.to_json(),
                 "quantised": "where the input tensor has a scale: code = round(value / scale) + zero point",
             },
             "output": "logits: one a label; softmax of one label an image, sigmoid of several; not calibrated",
@@ -81,11 +89,15 @@ class About:
                 raise ValueError(f"range = {range!r}: exported files take images in [0, 1]")
             if not all(isinstance(label, str) for label in labels) or not labels:
                 raise ValueError(f"labels = {labels!r}: names are texts")
+            model, data, defence = (str(content.get(key, "")) for key in ("model", "data", "defence-inside"))
             return cls(
                 tuple(labels),
                 tuple(int(side) for side in shape),
                 content["task"].startswith("several"),
-                *(str(content.get(key, "")) for key in ("model", "data", "defence-inside")),
+                model,
+                data,
+                defence,
+                Conversion.of(content["input"]),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error

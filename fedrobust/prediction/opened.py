@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.data.conversion import NOT_KNOWN, Conversion
 from fedrobust.defences.smoothing import holds_vote
 from fedrobust.edge import runner as runtime
 from fedrobust.edge.about import About, read_about
@@ -35,6 +36,7 @@ class OpenedModel:
         logits: images (n, height, width, channels) float32 in [0, 1] to logits (n, classes); an exported file is shown
             what is outside clipped.
         votes: whether the file is known to hold a vote over noisy copies.
+        conversion: how images became those of its data, as far as it is known.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class OpenedModel:
     image_shape: tuple[int, ...]
     logits: Logits
     votes: bool = False
+    conversion: Conversion = NOT_KNOWN
 
 
 def opened(model: str | Path) -> OpenedModel:
@@ -69,7 +72,7 @@ def opened(model: str | Path) -> OpenedModel:
     if path.suffix not in (".keras", ".tflite", ".onnx"):
         raise ModelFileError(f"{path}: allowed: a run folder, or a .keras, .tflite or .onnx file of a run")
     about, votes, (shape, classes, logits) = (_of_keras if path.suffix == ".keras" else _of_exported)(path)
-    labels, multilabel = _meaning(path, about)
+    labels, multilabel, conversion = _meaning(path, about)
     if classes != len(labels):
         said = "its about.json" if about is not None else "the run in its folder"
         raise ModelFileError(
@@ -77,15 +80,17 @@ def opened(model: str | Path) -> OpenedModel:
         )
     if shape[0] != shape[1]:
         raise ModelFileError(f"{path}: takes images of {shape[1]} x {shape[0]}; allowed: square ones")
-    return OpenedModel(path, labels, multilabel, shape, logits, votes)
+    return OpenedModel(path, labels, multilabel, shape, logits, votes, conversion)
 
 
-def _meaning(path: Path, about: About | None) -> tuple[tuple[str, ...], bool]:
-    """Return the names of a model's outputs, and whether an image may have several of them."""
+def _meaning(path: Path, about: About | None) -> tuple[tuple[str, ...], bool, Conversion]:
+    """Return the names of a model's outputs, whether an image may have several, and how images were converted."""
     if about is not None:
-        return about.labels, about.multilabel
+        return about.labels, about.multilabel, about.conversion
     dataset = _dataset(path)
-    return dataset.labels, dataset.multilabel
+    told = dataset.conversion
+    conversion = Conversion(told.fit or "", told.window, told.white) if told else NOT_KNOWN
+    return dataset.labels, dataset.multilabel, conversion
 
 
 def _dataset(path: Path) -> DatasetRecord:

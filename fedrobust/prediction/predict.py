@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.data.conversion import Conversion
 from fedrobust.data.dataset import DataError
 from fedrobust.defences.smoothing import VOTE_IS_SMOOTHED
 from fedrobust.paths import expanded
 from fedrobust.prediction.opened import OpenedModel, opened
-from fedrobust.prediction.pictures import FITS, entries_of, prepared
+from fedrobust.prediction.pictures import listed, prepared
 from fedrobust.prediction.under_noise import under_noise
 from fedrobust.runs.run import Run
 
@@ -107,7 +108,7 @@ def predict(
     model: str | Path,
     images: Iterable[Any],
     *,
-    fit: str = "pad",
+    fit: str = "",
     window: tuple[float, float] | None = None,
     split: str = "test",
     smoothing: "Smoothing | None" = None,
@@ -119,8 +120,8 @@ def predict(
     Args:
         model: a run folder (its global model), or a ``.keras`` or ``.tflite`` file in one.
         images: paths of image files, folders and ``.npz`` files, arrays of one image, or images of Pillow.
-        fit: "pad" or "crop": how images that are not square become so.
-        window: values of black and white, of pixels deeper than 8 bits.
+        fit: "pad" or "crop": how images that are not square become so; empty: as those of the model's data.
+        window: values of black and white, of pixels deeper than 8 bits; None: those of the model's data, if known.
         split: of ``.npz`` files: "train", "validation" or "test".
         smoothing: predictions of the smoothed model, with certified radii; None: of the model itself.
         draw: draws its noise; None: by the system's random numbers.
@@ -130,25 +131,27 @@ def predict(
         ModelFileError, LiteRTFileError, RunFolderError: the model cannot be used.
         DataError: an image cannot be read, a setting is wrong, or a multi-label model is to be smoothed.
     """
-    if fit not in FITS:
-        raise DataError(f"fit = {fit!r}; allowed: {', '.join(FITS)}")
-    if window is not None and not window[0] < window[1]:
-        raise DataError(f"window = {window}; allowed: two numbers, black before white, such as -1000:400")
-    entries = entries_of(images, window, split)
+    try:
+        asked = Conversion(fit, window)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    entries = listed(images, split)
     network = opened(model)
+    conversion, told = _conversion(asked, network.conversion)
     if smoothing is not None and network.multilabel:
         raise DataError(
             f"sigma = {smoothing.sigma}: {network.path} may have several findings in an image, and a certificate is of "
             "one class; predict without sigma"
         )
-    draw, notes = draw or np.random.default_rng(), tuple[str, ...]()
+    draw, notes = draw or np.random.default_rng(), told
     if smoothing is not None and expanded(model).is_dir():
-        network, notes = noisy(network, Run.open(expanded(model)), smoothing)
+        network, said = noisy(network, Run.open(expanded(model)), smoothing)
+        notes += said
     elif smoothing is not None and network.votes:
-        notes = (VOTE_IS_SMOOTHED,)
+        notes += (VOTE_IS_SMOOTHED,)
     found: dict[int, Prediction] = {}
     unreadable: list[str] = []
-    ready = prepared(entries, network.image_shape, fit, unreadable)
+    ready = prepared(entries, network.image_shape, conversion, unreadable)
     while batch := list(islice(ready, BATCH)):
         pixels = np.stack([one.pixels for _, one in batch]).astype(np.float32) / np.float32(255)
         if smoothing is not None:
@@ -174,6 +177,21 @@ def predict(
         )
     classified = tuple(found[place] for place in sorted(found))
     return Predictions(str(network.path), classified, smoothing, notes, tuple(unreadable))
+
+
+def _conversion(asked: Conversion, known: Conversion) -> tuple[Conversion, tuple[str, ...]]:
+    """Return how images are converted: as asked, else as those of the model's data; and what differs, in sentences."""
+    said = []
+    if asked.fit and known.fit and asked.fit != known.fit:
+        said.append(f"the model's images were made square by {known.fit}, these by {asked.fit}, as asked")
+    if asked.window and known.shown and asked.window != known.shown:
+        low, high = known.shown
+        said.append(
+            f"deep pixels of the model's images were shown from {low:g} to {high:g}, these from {asked.window[0]:g} to "
+            f"{asked.window[1]:g}, as asked"
+        )
+    white = None if asked.window else known.white
+    return Conversion(asked.fit or known.fit, asked.window or known.window, white), tuple(said)
 
 
 def noisy(network: OpenedModel, run: Run, smoothing: "Smoothing") -> tuple[OpenedModel, tuple[str, ...]]:

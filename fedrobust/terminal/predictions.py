@@ -25,7 +25,7 @@ def table(found: "Predictions") -> Table:
         "prepared image within the l2 radius changes the smoothed model's answer, except with probability "
         f"{smoothing.alpha:g} an image."
     )
-    said = " ".join([said, *[f"{note}." for note in found.notes]])
+    said = " ".join([said, *[f"{note[:1].upper()}{note[1:]}." for note in found.notes]])
     shown = Table(
         title=escape(found.model),
         caption=said + (f" {left} more images: see --csv or --json." if left > 0 else ""),

@@ -55,6 +55,7 @@ def export_student(
         f"student {student.classifier.name}",
         dataset.name,
         defence,
+        dataset.conversion,
     )
     # Files take native images, also if the study's attacks are in the prepared space.
     native = student if student.settings.space == "native" else student.of_model(student.classifier, "native")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import psutil
 from numpy.typing import NDArray
 from PIL import Image
 
+from fedrobust.data.conversion import NOT_KNOWN, Conversion, windowed
 from fedrobust.data.dataset import DataError
-from fedrobust.data.importing.decode import windowed
 from fedrobust.data.importing.entry import Entry, ImageError, Source
 from fedrobust.data.importing.fit import fitted
 from fedrobust.data.importing.options import ImportOptions
@@ -42,12 +42,14 @@ class Collected:
         images: uint8 (n, size, size, 1 or 3).
         faults: the images that cannot be used, and why: (name, reason).
         remarks: what was decided and converted, a sentence each.
+        conversion: of all of them.
     """
 
     entries: tuple[Entry, ...]
     images: NDArray[np.uint8]
     faults: tuple[tuple[str, str], ...] = ()
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
+    conversion: Conversion = NOT_KNOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,9 @@ def collect(source: Source, options: ImportOptions, progress: Progress = silent)
     )
     read = [each for each in found if not isinstance(each, str)]
     remarks = [*_colours(entries, read, options), *_depths(read), *_traits(read), *_sizes(read, options)]
-    return Collected(entries, _stacked(read, options), faults, tuple(remarks))
+    white = white_of(one.peak for one in read) if any(map(_is_deep, read)) else None
+    conversion = Conversion(options.fit, options.window, white)
+    return Collected(entries, _stacked(read, options), faults, tuple(remarks), conversion)
 
 
 def _read(entry: Entry, options: ImportOptions) -> _Fitted | str:
@@ -194,8 +198,12 @@ def _colours(entries: Sequence[Entry], read: list[_Fitted], options: ImportOptio
     ]
 
 
+def _is_deep(one: _Fitted) -> bool:
+    return one.peak > 0 or one.pixels.dtype != np.uint8
+
+
 def _depths(read: list[_Fitted]) -> list[str]:
-    deep = sum(one.peak > 0 or one.pixels.dtype != np.uint8 for one in read)
+    deep = sum(map(_is_deep, read))
     if not deep:
         return []
     white = white_of(one.peak for one in read)

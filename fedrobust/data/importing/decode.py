@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from fedrobust.data.conversion import windowed
 from fedrobust.data.importing.dicom import PALETTE, decode_dicom, is_dicom
 from fedrobust.data.importing.entry import ImageError, Picture
 from fedrobust.data.npz import advice_on_values
@@ -101,18 +102,6 @@ def _inverted(pixels: NDArray[np.float32], mode: str, tags: Mapping[int, Any]) -
         )
     (bits,) = tags[ExifTags.Base.BitsPerSample]
     return np.float32(2**bits - 1) - pixels
-
-
-def windowed(pixels: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.uint8]:
-    """Map values linearly to 0..255: black at the window's first value and below, white at its second and above.
-
-    Example:
-        >>> windowed(np.array([-5, 0, 50, 100, 900], np.float32), (0, 100)).tolist()
-        [0, 0, 128, 255, 255]
-    """
-    low, high = window
-    scaled = (np.clip(pixels, low, high) - low) / (high - low) * 255
-    return np.rint(scaled).astype(np.uint8)
 
 
 def of_array(array: NDArray[Any], window: tuple[float, float] | None = None) -> Picture:

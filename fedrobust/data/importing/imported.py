@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.atomic import atomic
+from fedrobust.data.annotations import CONVERSION
 from fedrobust.data.dataset import DataError
 from fedrobust.data.duplicates import Duplicates, duplicates
 from fedrobust.data.importing.classes import numbered
@@ -91,12 +92,13 @@ def import_source(
     _refuse(found, given, entries, options.duplicates)
     together = found.pairs[:0] if options.duplicates == "keep" else found.pairs
     split = assigned(given, labels, sites, patients, together, options.shares, options.seed)
+    told = {CONVERSION[key]: np.atleast_1d(value) for key, value in collected.conversion.to_json().items()}
     arrays = _arrays(collected, labels, split.splits, sites, patients)
     _write(
         places,
         collected,
         split.splits,
-        {**arrays, "label_names": np.array(names), "disease": ill},
+        {**arrays, "label_names": np.array(names), "disease": ill, **told},
         source,
         options,
     )

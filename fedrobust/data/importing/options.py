@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from fedrobust.data.conversion import FITS
 from fedrobust.data.dataset import DataError
 from fedrobust.registry import did_you_mean
 
 CHOICES = {
-    "fit": ("pad", "crop"),
+    "fit": FITS,
     "colour": ("auto", "grey", "rgb"),
     "duplicates": ("move", "exact", "refuse", "keep"),
 }

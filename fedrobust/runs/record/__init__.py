@@ -25,6 +25,7 @@ from fedrobust.runs.record.metrics import (
     ModelEvaluationRecord,
 )
 from fedrobust.runs.record.parts import (
+    ConversionRecord,
     DatasetRecord,
     DistillationRecord,
     ExportRecord,
@@ -60,6 +61,7 @@ __all__ = [
     "ClientsComparisonRecord",
     "ClientsRecord",
     "ClinicalRecord",
+    "ConversionRecord",
     "CountedRecord",
     "DatasetRecord",
     "DefenceRecord",

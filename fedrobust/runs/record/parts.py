@@ -70,6 +70,23 @@ class ForecastRecord:
 
 
 @record
+class ConversionRecord:
+    """How an import made the images of a study, so that new ones are converted alike."""
+
+    fit: str | None = entry('"pad" or "crop" of images that are not square', default=None, left_out=True)
+    window: tuple[float, float] | None = entry(
+        "values of black and white of pixels deeper than 8 bits and of DICOM files, where they were named",
+        default=None,
+        left_out=True,
+    )
+    white: float | None = entry(
+        "value that is white in images deeper than 8 bits, where no window was named",
+        default=None,
+        left_out=True,
+    )
+
+
+@record
 class DatasetRecord:
     """The images of a study."""
 
@@ -83,6 +100,9 @@ class DatasetRecord:
     image_shape: tuple[int, ...] = entry("height, width, channels", default=())
     samples: Mapping[str, int] = entry("``train``, ``validation``, ``test`` -> images", default_factory=dict)
     counts: Mapping[str, tuple[int, ...]] = entry("the same by class or finding", default_factory=dict)
+    conversion: ConversionRecord | None = entry(
+        "how an import made them, where the file tells", default=None, left_out=True
+    )
 
     @property
     def multilabel(self) -> bool:
