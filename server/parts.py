@@ -37,7 +37,7 @@ from server.rehearsal import rehearse
 from server.root_update import root_update_of
 from server.rounds import RoundLoop
 from server.sampling import Sampling
-from server.selection import Selection
+from server.selection import PROBED, Selection
 from server.tolerance import tolerance_of
 
 
@@ -207,10 +207,10 @@ class ServerParts(BaselineParts):
                 but no recipe has an epsilon in the space of the evaluation.
         """
         settings = self.study.experiment.evaluation
-        if settings.select == "best" and settings.select_by == "robust-accuracy" and self.probed is None:
+        if settings.select == "best" and settings.select_by in PROBED and self.probed is None:
             training = self.study.experiment.training
             raise ConfigError(
-                f'evaluation.select-by = "robust-accuracy" with training.recipe = "{training.recipe}" and spaces '
+                f'evaluation.select-by = "{settings.select_by}" with training.recipe = "{training.recipe}" and spaces '
                 f'"{training.space}" (training) and "{settings.space}" (evaluation): the attack takes its epsilon from '
                 'an adversarial recipe in the same space; choose one, such as "pgd", or another figure, such as "auc"'
             )

@@ -9,6 +9,9 @@ from fedrobust.config.sections import Evaluation
 from fedrobust.runs.record import EvaluationRecord, MetricsRecord, RoundRecord
 from server.callbacks.worst_client import worst_clients
 
+PROBED = ("robust-accuracy", "robust-balanced-accuracy")
+"""Figures of `evaluation.select-by` that are measured under a short attack."""
+
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -33,14 +36,18 @@ class Selection:
     def score(self, entry: RoundRecord) -> float:
         """Return the score of a round, whose maximum is selected: its number, or its validation metric.
 
-        The accuracy under attack selects a round before robust overfitting (Rice et al., 2020, arXiv:2002.11569).
+        The accuracy under attack selects a round before robust overfitting (Rice et al., 2020, arXiv:2002.11569). Where
+        one class is frequent a constant classifier has most of it, which the balanced accuracy does not reward.
         """
         if self.settings.select == "last":
             return float(entry.round)
         if entry.round < self.first:
             return -np.inf
-        if self.settings.select_by == "robust-accuracy":
-            return -np.inf if entry.pgd_probe is None else entry.pgd_probe
+        if self.settings.select_by in PROBED:
+            probe = (
+                entry.pgd_probe if self.settings.select_by == "robust-accuracy" else entry.pgd_probe_balanced
+            )
+            return -np.inf if probe is None else probe
         figure = None if entry.validation is None else self.figure(entry.validation)
         return -np.inf if figure is None else figure
 

@@ -444,6 +444,10 @@ def test_public_images_have_the_studys_shape(tmp_path):
     np.savez(tmp_path / "own.npz", images=np.concatenate([own, np.zeros((5, 28, 28, 1), np.uint8)]))
     with pytest.raises(ConfigError, match="3 of its 8 images are training images of the hospitals"):
         check_data(study(distillation__public=str(tmp_path / "own.npz")))
+    tested = study().dataset.test.images[:2]
+    np.savez(tmp_path / "tested.npz", images=np.concatenate([tested, np.zeros((5, 28, 28, 1), np.uint8)]))
+    with pytest.raises(ConfigError, match="2 of its 7 images are test images of the study"):
+        check_data(study(distillation__public=str(tmp_path / "tested.npz")))
     with pytest.raises(ConfigError, match=r'distillation\.public = "none\.npz"'):
         check_data(study(distillation__public="none.npz"))
 

@@ -39,25 +39,25 @@ METHODS = {
         "mean",
         1.0,
     ),
-    "FAT, half of the hospitals": (
+    "FAT, three of five hospitals": (
         "pgd(epsilon='4/255', steps=3)",
         "cross-entropy",
         "mean",
         0.5,
     ),
-    "FAT on half of each batch, half of the hospitals": (
+    "FAT on half of each batch, three of five hospitals": (
         "pgd(epsilon='4/255', steps=3, share=0.5)",
         "cross-entropy",
         "mean",
         0.5,
     ),
-    "FedRBN, half of the hospitals": (
+    "FedRBN, three of five hospitals": (
         "fedrbn(epsilon='4/255', steps=3)",
         "cross-entropy",
         "mean",
         0.5,
     ),
-    "FedRBN with weight 1, half of the hospitals": (
+    "FedRBN with weight 1, three of five hospitals": (
         "fedrbn(epsilon='4/255', steps=3, weight=1.0)",
         "cross-entropy",
         "mean",
@@ -68,8 +68,8 @@ METHODS = {
 
 CONTROLS = {
     "DBFAT": "FAT from the clean image",
-    "FedRBN, half of the hospitals": "FAT on half of each batch, half of the hospitals",
-    "FedRBN with weight 1, half of the hospitals": "FAT, half of the hospitals",
+    "FedRBN, three of five hospitals": "FAT on half of each batch, three of five hospitals",
+    "FedRBN with weight 1, three of five hospitals": "FAT, three of five hospitals",
 }
 """What a method is compared with, other than FAT: the same start of the attack, images in the loss, and hospitals."""
 

@@ -29,6 +29,7 @@ from fedrobust.evasion import Threat
 from fedrobust.report.card import write as write_card
 from fedrobust.runs.environment import environment
 from fedrobust.runs.events import CheckFinished, Listener, emit
+from fedrobust.runs.record import probes_of
 from fedrobust.runtime import start_tensorflow
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def audit_model(
     dataset = data_of(model, data, data_root)
     if space == "native":
         check_reach([epsilon], norm, dataset.image_shape)
-    used, history = _training_of(model)
+    used, (history, balanced) = _training_of(model)
     companions = {"control": control, "teacher": teacher, "edge": edge}
     asked = {
         "epsilon": str(epsilon),
@@ -160,6 +161,7 @@ def audit_model(
             name=name,
             trained_on=trained_on or used,
             history=history,
+            balanced_history=balanced,
             folder=folder / "attacks",
             map=workers_map(pool),
             report=progress_teller(),
@@ -173,10 +175,9 @@ def audit_model(
     return {**card.content, "folder": str(folder)}
 
 
-def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Return the attacks that a run's clients trained on, and its accuracy under PGD-5 by round."""
+def _training_of(model: Any) -> tuple[tuple[str, ...], tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Return the attacks that a run's clients trained on, and its accuracies under PGD-5 by round, see `probes_of`."""
     run = run_of(model)
     if run is None:
-        return (), ()
-    probes = [one.pgd_probe for one in run.record.rounds]
-    return run.experiment.training.attacks_used, tuple(probe for probe in probes if probe is not None)
+        return (), ((), ())
+    return run.experiment.training.attacks_used, probes_of(run.record.rounds)

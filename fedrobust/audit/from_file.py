@@ -35,6 +35,7 @@ def audit_file(
     name: str = "",
     trained_on: Sequence[str] = (),
     history: Sequence[float] = (),
+    balanced_history: Sequence[float] = (),
     folder: Path | None = None,
     map: Map = map,
     report: Report = lambda name, progress: None,
@@ -59,6 +60,7 @@ def audit_file(
         name: of a function, under which results of attacks are stored.
         trained_on: names of the attacks that its training used.
         history: accuracies under PGD-5 in training.
+        balanced_history: balanced accuracies under it.
         folder: of stored results of attacks, to resume an interrupted audit.
         map: runs chunks of images in parallel.
         report: called with an attack's name and progress.
@@ -90,6 +92,7 @@ def audit_file(
         edge=edge_companion(edge, dataset, interfaces),
         trained_on=tuple(trained_on),
         history=tuple(history),
+        balanced_history=tuple(balanced_history),
         notes=notes,
         reading=interfaces.text,
     )

@@ -30,6 +30,7 @@ class ModelUnderAudit:
         edge: the exported int8 file as a black-box target, and its name.
         trained_on: names of the attacks that the training used, such as "fgsm".
         history: accuracy under PGD-5 by round, if the training measured it.
+        balanced_history: balanced accuracy under it, likewise; empty: not measured.
         notes: first notes of the card.
         reading: how the model and its companions are read, a part of the key of stored results.
     """
@@ -47,6 +48,7 @@ class ModelUnderAudit:
     edge: tuple[str, TargetModel] | None = None
     trained_on: tuple[str, ...] = ()
     history: tuple[float, ...] = ()
+    balanced_history: tuple[float, ...] = ()
     notes: tuple[str, ...] = field(default=())
     reading: str = ""
 

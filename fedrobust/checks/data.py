@@ -150,7 +150,7 @@ def fingerprint(image: np.ndarray) -> bytes:
 def public_images(
     distillation: Distillation, dataset: Dataset, public: Callable[[], TransferSet | None]
 ) -> Iterator[str]:
-    """A student's public images have the shape of the study's, and are no hospital's.
+    """A student's public images have the shape of the study's, and are neither a hospital's nor test images.
 
     Args:
         distillation: names the public images.
@@ -169,10 +169,18 @@ def public_images(
     if other.image_shape != dataset.image_shape:
         yield f"{key}: images of {other.image_shape}, the study's are {dataset.image_shape}"
         return
-    own = set(map(fingerprint, dataset.train.images))
-    known = sum(fingerprint(image) in own for image in other.images)
-    if known:
-        yield (
-            f"{key}: {known:,} of its {len(other.images):,} images are training images of the hospitals, which the "
-            "server must not see; name other images, or leave it empty for the validation split"
-        )
+    given = [fingerprint(image) for image in other.images]
+    for split, what, why in (
+        (dataset.train, "training images of the hospitals", "which the server must not see"),
+        (
+            dataset.test,
+            "test images of the study",
+            "and the student's figures would be those of images that it learnt",
+        ),
+    ):
+        own = set(map(fingerprint, split.images))
+        if known := sum(each in own for each in given):
+            yield (
+                f"{key}: {known:,} of its {len(given):,} images are {what}, {why}; name other images, or leave it "
+                "empty for the validation split"
+            )

@@ -21,8 +21,9 @@ class PGDProbe:
     epsilon: float | None
 
     def __call__(self, finished: FinishedRound) -> Mapping[str, Any]:
-        """Return `pgd_probe`, None without adversarial training."""
+        """Return `pgd_probe` and `pgd_probe_balanced`, None without adversarial training."""
         if finished.measured is None:
             return {}
         probe = None if self.epsilon is None else self.evaluator.probe(finished.weights, self.epsilon)
-        return {"pgd_probe": probe}
+        accuracy, balanced = probe or (None, None)
+        return {"pgd_probe": accuracy, "pgd_probe_balanced": balanced}

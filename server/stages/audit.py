@@ -27,7 +27,7 @@ from fedrobust.models.interfaces import Interfaces
 from fedrobust.models.layout import Weights
 from fedrobust.runs.events import AttackProgressed, CheckFinished, StageStarted, emit, teller
 from fedrobust.runs.folder import RunFolder
-from fedrobust.runs.record import DatasetRecord, RunRecord
+from fedrobust.runs.record import DatasetRecord, RunRecord, probes_of
 from fedrobust.training.recipes.recipe import attacks_of
 from server.callbacks.undefended_snapshot import UNDEFENDED
 from server.stages.evaluation import Evaluator
@@ -74,13 +74,15 @@ class Auditor:
         control = self.control(evaluator, before if not self.settings.control and before.is_file() else None)
         alike = control is None or control[1].shape == evaluator.compiled.shape
         last = None if run.model is None else run.model.selected_round
-        probes = (one.pgd_probe for one in run.rounds if self.first <= one.round <= (last or one.round))
+        watched = [one for one in run.rounds if self.first <= one.round <= (last or one.round)]
+        history, balanced = probes_of(watched)
         model = replace(
             self.model_under_audit("global model", evaluator, weights, run),
             control=control if alike else None,
             notes=() if alike else ("the control sees images of another shape: it was left out",),
             trained_on=attacks_of(self.recipe),
-            history=tuple(probe for probe in probes if probe is not None),
+            history=history,
+            balanced_history=balanced,
         )
         card = self.card(model, evaluator, run, Path(folder.file("audit")))
         if self.detector is None:

@@ -171,8 +171,8 @@ class Evaluator:
         )
         return EvaluationRecord.of(found).robust
 
-    def probe(self, weights: Weights, epsilon: float) -> float:
-        """Return the accuracy under PGD-5 at `epsilon` of some validation images.
+    def probe(self, weights: Weights, epsilon: float) -> tuple[float, float]:
+        """Return the accuracy under PGD-5 at `epsilon` of some validation images, and the balanced accuracy.
 
         Adversarial training with a single step can lose its robustness to several steps from one round to the next
         (catastrophic overfitting: Wong et al., 2020, arXiv:2001.03994), which the audit detects by this accuracy.
@@ -192,8 +192,11 @@ class Evaluator:
             findings=self.findings,
         )
         if self.findings:
-            return self.measure(sample.labels, done.logits[0]).accuracy
-        return float((~done.success[0]).mean())
+            measured = self.measure(sample.labels, done.logits[0])
+            return measured.accuracy, measured.balanced_accuracy
+        stands = ~done.success[0]
+        recalls = [stands[sample.labels == label].mean() for label in np.unique(sample.labels)]
+        return float(stands.mean()), float(np.mean(recalls))
 
     def clean_logits(self, weights: Weights, images: np.ndarray) -> np.ndarray:
         """Return logits (n, classes) of stored uint8 `images`."""

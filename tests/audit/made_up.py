@@ -40,7 +40,8 @@ def search(n=200, classes=2, effort="standard", differentiable=True, right=None,
         given: results, and what the audited or the evidence have: control, edge, history, data, trained_on, clean,
             substituted, plan, target, labels.
     """
-    about = {key: given.pop(key) for key in ("control", "edge", "history", "trained_on") if key in given}
+    known = ("control", "edge", "history", "balanced_history", "trained_on")
+    about = {key: given.pop(key) for key in known if key in given}
     labels = given.pop("labels", np.arange(n, dtype=np.int32) % classes)
     n = len(labels)
     target = given.pop("target", SimpleNamespace(classes=classes, shape=SHAPE))

@@ -54,6 +54,18 @@ def test_the_accuracy_under_the_short_attack_decides_if_it_is_asked_for(probe, s
     assert selection(select="best", select_by="robust-accuracy").score(entry) == score
 
 
+def test_a_constant_classifier_is_not_selected_by_balanced_accuracy():
+    """Of 64 images 47 are of one class: a constant classifier has 73 %, and half of each class are 50 %."""
+    constant = RoundRecord(round=1, validation=FIGURES, pgd_probe=47 / 64, pgd_probe_balanced=0.5)
+    honest = RoundRecord(round=2, validation=FIGURES, pgd_probe=0.62, pgd_probe_balanced=0.61)
+    plain, balanced = (
+        selection(select="best", select_by=by) for by in ("robust-accuracy", "robust-balanced-accuracy")
+    )
+    assert plain.score(constant) > plain.score(honest)
+    assert balanced.score(constant) < balanced.score(honest)
+    assert balanced.score(replace(honest, pgd_probe_balanced=None)) == -np.inf
+
+
 @pytest.mark.parametrize(
     ("aucs", "stops"),
     [
@@ -90,13 +102,13 @@ def test_the_validation_split_is_measured_where_it_selects_or_is_asked_for():
     assert selection(validation=True).score(entry) == 4.0, "the last round is kept all the same"
 
 
-@pytest.mark.parametrize("by", ["auc", "robust-accuracy"])
+@pytest.mark.parametrize("by", ["auc", "robust-accuracy", "robust-balanced-accuracy"])
 def test_rounds_before_the_recipe_begins_are_neither_kept_nor_a_reason_to_stop(by):
     settings = {"select": "best", "select_by": by, "stop_after": 2}
     chosen = replace(selection(**settings), first=6)
     rounds = [
-        RoundRecord(round=number, validation=FIGURES, pgd_probe=0.1 if number < 6 else 0.3)
-        for number in range(1, 8)
+        RoundRecord(round=number, validation=FIGURES, pgd_probe=probe, pgd_probe_balanced=probe)
+        for number, probe in enumerate([0.1] * 5 + [0.3] * 2, 1)
     ]
     assert [chosen.score(one) for one in rounds[:5]] == [-np.inf] * 5
     assert all(np.isfinite(chosen.score(one)) for one in rounds[5:])

@@ -92,11 +92,14 @@ def catastrophic_overfitting(suite: AttackSuite) -> Finding:
 
     The rounds up to the kept one are those that are watched. The adversarially trained model shows it, too: FGSM leaves
     what PGD breaks, also where it never was otherwise. Two or three large steps can be learnt in place of robustness.
+    A constant classifier of a frequent class that begins to learn loses accuracy under attack and no balanced accuracy;
+    a collapse loses both.
     """
     check = "catastrophic overfitting: single step survives, iterations do not"
     history, used = suite.cache.audited.history, suite.cache.audited.trained_on
     rule = (
-        "accuracy under PGD-5 falls by at most 20 points from one round to the next, where that was watched; of a "
+        "accuracy under PGD-5, or balanced accuracy, falls by at most 20 points from one round to the next, where that "
+        "was watched; of a "
         "model trained on FGSM or PGD, PGD leaves at least half of what FGSM leaves, or at most 20 points less"
     )
     source = "Wong et al. (2020), arXiv:2001.03994"
@@ -110,6 +113,8 @@ def catastrophic_overfitting(suite: AttackSuite) -> Finding:
             source,
         )
     falls = -np.diff(np.array(history))
+    if balanced := suite.cache.audited.balanced_history:
+        falls = np.minimum(falls, -np.diff(np.array(balanced)))
     worst = float(falls.max())
     if worst <= LARGEST_FALL and used and suite.cache.differentiable:
         alone = _single_step_alone(suite, check, rule, source)

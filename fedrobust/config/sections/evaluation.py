@@ -48,12 +48,18 @@ class Evaluation(Section):
         "last",
         description="model that is kept: of the last round, or the best by select-by on validation images",
     )
-    select_by: Literal["auc", "balanced-accuracy", "accuracy", "loss", "worst-client", "robust-accuracy"] = (
-        Field(
-            "auc",
-            description="validation figure by which the best round is chosen; robust-accuracy: under a short PGD at "
-            "the recipe's epsilon",
-        )
+    select_by: Literal[
+        "auc",
+        "balanced-accuracy",
+        "accuracy",
+        "loss",
+        "worst-client",
+        "robust-accuracy",
+        "robust-balanced-accuracy",
+    ] = Field(
+        "auc",
+        description="validation figure by which the best round is chosen; robust-accuracy, robust-balanced-accuracy: "
+        "under a short PGD at the recipe's epsilon",
     )
     stop_after: int = Field(
         0, ge=0, description="evaluations without a better one after which the study stops; 0: never"

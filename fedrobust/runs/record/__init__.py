@@ -44,6 +44,7 @@ from fedrobust.runs.record.rounds import (
     ModelRoundRecord,
     RoundRecord,
     WorstClientRecord,
+    probes_of,
 )
 from fedrobust.runs.record.run import READABLE, SCHEMA, RunRecord
 from fedrobust.runs.record.shared import SharedRoundsRecord
@@ -97,5 +98,6 @@ __all__ = [
     "ToleranceRecord",
     "WorstClientRecord",
     "json_schema",
+    "probes_of",
     "to_json",
 ]

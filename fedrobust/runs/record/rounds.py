@@ -1,6 +1,6 @@
 """One round of a run, as ``result.json`` and ``metrics.jsonl`` hold it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -93,6 +93,11 @@ class RoundRecord(EvaluationRecord):
     pgd_probe: float | None = entry(
         "accuracy under PGD-5 of some validation images, where clients train adversarially", default=None
     )
+    pgd_probe_balanced: float | None = entry(
+        "balanced accuracy under the same attack; left out where it was not measured",
+        default=None,
+        left_out=True,
+    )
     attack_success: AttackSuccessRecord | None = entry(
         "success of the poisoning attack; null where it is untargeted, or did not run as asked", default=None
     )
@@ -138,3 +143,16 @@ class RoundRecord(EvaluationRecord):
     def valid(self) -> bool:
         """Whether the attack, if there was one, ran as it was asked to."""
         return self.defence is None or self.defence.valid
+
+
+def probes_of(rounds: Iterable[RoundRecord]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return accuracy and balanced accuracy under PGD-5 of the rounds that measured it; the latter only if all did.
+
+    Example:
+        >>> probes_of([RoundRecord(round=1), RoundRecord(round=2, pgd_probe=0.7, pgd_probe_balanced=0.5)])
+        ((0.7,), (0.5,))
+    """
+    probed = [each for each in rounds if each.pgd_probe is not None]
+    balanced = tuple(each.pgd_probe_balanced for each in probed if each.pgd_probe_balanced is not None)
+    accuracy = tuple(each.pgd_probe for each in probed if each.pgd_probe is not None)
+    return accuracy, balanced if len(balanced) == len(accuracy) else ()

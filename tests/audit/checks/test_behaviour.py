@@ -521,6 +521,19 @@ def test_robustness_does_not_break_down_in_training(history, figure, failed):
     assert found.details == {"history": list(history)}
 
 
+def test_a_constant_classifier_that_begins_to_learn_has_not_collapsed():
+    """Of 78 images 57 are of one class: the accuracy under attack falls, and the balanced accuracy rises."""
+    learning = protocol.catastrophic_overfitting(
+        search(history=(57 / 78, 0.455, 0.462), balanced_history=(0.5, 0.51, 0.53))
+    )
+    assert learning.outcome == outcome(False)
+    collapsed = protocol.catastrophic_overfitting(
+        search(history=(0.7, 0.4, 0.1), balanced_history=(0.65, 0.4, 0.1))
+    )
+    assert collapsed.outcome == outcome(True)
+    assert collapsed.figure == "largest fall 30.0 points over 3 rounds"
+
+
 @pytest.mark.parametrize("history", [(), (0.5,)])
 def test_a_training_that_was_not_watched_tells_nothing(history):
     found = protocol.catastrophic_overfitting(search(history=history))
@@ -599,7 +612,8 @@ ABOUT = {
     ),
     "catastrophic_overfitting": (
         "catastrophic overfitting: single step survives, iterations do not",
-        "accuracy under PGD-5 falls by at most 20 points from one round to the next, where that was watched; of a "
+        "accuracy under PGD-5, or balanced accuracy, falls by at most 20 points from one round to the next, where "
+        "that was watched; of a "
         "model trained on FGSM or PGD, PGD leaves at least half of what FGSM leaves, or at most 20 points less",
         "Wong et al. (2020), arXiv:2001.03994",
     ),

@@ -156,7 +156,7 @@ def test_training_is_watched_by_the_accuracy_under_pgd(linear_classifier, datase
     real = server.stages.evaluation.attack
     monkeypatch.setattr(server.stages.evaluation, "attack", attack)
     judge = evaluator(linear_classifier, dataset)
-    for epsilon, share in ((0.1, 1.0), (0.35, 3 / 8), (0.5, 0.0)):
+    for epsilon, share in ((0.1, (1.0, 1.0)), (0.35, (3 / 8, 1 / 2)), (0.5, (0.0, 0.0))):
         assert judge.probe(weights(), epsilon) == share
         places, settings = given[-1]
         assert places[1].shape == (8, 4, 4, 1)
