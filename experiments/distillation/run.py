@@ -93,14 +93,26 @@ class Students:
 
     def control(self, recipe: str, **settings: Any) -> dict[str, Any]:
         """Return the figures of the same network, trained on labels with `recipe`."""
+        started = time.perf_counter()
+        plan = self.plan("soft-labels", **settings)
+        return self._figures(plan.student, self._on_labels(plan, recipe), started)
+
+    def of_robust_teacher(self, method: str, **settings: Any) -> dict[str, Any]:
+        """Return the figures of the student of `method` whose teacher is the control of adversarial training."""
+        plan = self.plan(method, **settings)
+        weights = self._on_labels(plan, TRAINED)
+        started = time.perf_counter()
+        student = plan.distilled(self.parts.evaluator.of_model(plan.student), (weights,))
+        return self._figures(student.classifier, student.weights, started)
+
+    def _on_labels(self, plan: Any, recipe: str) -> Any:
+        """Return the weights of a student that learns labels alone."""
         from fedrobust.spec import build
         from fedrobust.training.distillation import teach_labels
         from fedrobust.training.recipes import RECIPES
 
-        started = time.perf_counter()
-        plan = self.plan("soft-labels", **settings)
         given = plan.settings
-        taught = teach_labels(
+        return teach_labels(
             plan.student,
             plan.shown,
             plan.shown_labels,
@@ -111,8 +123,7 @@ class Students:
             build(RECIPES, recipe),
             plan.balanced,
             plan.loss,
-        )
-        return self._figures(plan.student, taught.weights, started)
+        ).weights
 
     def teacher(self) -> dict[str, Any]:
         """Return the figures of the teacher."""
@@ -135,6 +146,10 @@ MODELS: Mapping[str, Callable[[Students], dict[str, Any]]] = {
     "iad": partial(Students.measured, method=METHODS["iad"]),
     "ard at 30": partial(Students.measured, method=METHODS["ard"], temperature=30.0),
     "iad at 1": partial(Students.measured, method=METHODS["iad"], temperature=1.0),
+    "rslad, robust": partial(Students.of_robust_teacher, method=METHODS["rslad"]),
+    "ard, robust": partial(Students.of_robust_teacher, method=METHODS["ard"]),
+    "iad at 1, robust": partial(Students.of_robust_teacher, method=METHODS["iad"], temperature=1.0),
+    "soft-labels, robust": partial(Students.of_robust_teacher, method="soft-labels"),
 }
 """What is measured of a seed's teacher, by the name of its row; the most important first."""
 

@@ -17,6 +17,10 @@ NAMES = {
     "iad": "`iad`",
     "ard at 30": "`ard` at T = 30, its authors'",
     "iad at 1": "`iad` at T = 1, its authors'",
+    "soft-labels, robust": "`soft-labels` of the adversarial control",
+    "rslad, robust": "`rslad` of the adversarial control",
+    "ard, robust": "`ard` of the adversarial control",
+    "iad at 1, robust": "`iad` at T = 1 of the adversarial control",
 }
 """Rows of the table, in order."""
 

@@ -93,7 +93,7 @@ def main() -> None:
     study = Study.of(Experiment.load(HERE / "base.toml", model__defence="none"))
     file = asked.out / "noisy" / "model.keras"
     if not file.is_file():
-        noise = [f"noise(deviation={SIGMA})"]
+        noise = [f"noise(deviation={SIGMA}, clip=False)"]
         fedrobust.run(HERE / "base.toml", out=asked.out / "noisy", training__augmentations=noise)
     found = certificates(file, asked.images, asked.out)
     lines = [

@@ -58,7 +58,7 @@ def certify(
     """Certify a model by randomised smoothing: within which l2 radius no perturbation changes its answer.
 
     The certificate is that of the smoothed model, which answers with the most frequent class under Gaussian noise.
-    Train with training.augmentations = ["noise(deviation=SIGMA)"] for one that is right under noise.
+    Train with training.augmentations = ["noise(deviation=SIGMA, clip=False)"] for one that is right under noise.
     """
     from fedrobust import api
     from fedrobust.terminal.certificates import certificate_table, lines
