@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fedrobust.spec import build
 from fedrobust.training.distillation import distil, teach_labels
-from fedrobust.training.distillation_methods import SoftLabels, Teacher
+from fedrobust.training.distillation_methods import DISTILLATION_METHODS, SoftLabels, Teacher
 from fedrobust.training.distillation_methods.ard import ARD
 from fedrobust.training.distillation_methods.defensive import Defensive
 from fedrobust.training.distillation_methods.iad import IAD
@@ -71,6 +72,15 @@ def away_from_labels(problem):
     images, student, _, labels = problem
     ways = np.sign(student[:, 1 - labels] - student[:, labels]).T.reshape(images.shape)
     return images + EPSILON * ways
+
+
+@pytest.mark.parametrize("name", ["ard", "iad", "rslad"])
+def test_a_step_size_may_be_a_fraction_as_epsilon_is(problem, name):
+    steps = {"epsilon": "8/255", "steps": 3}
+    numbers = build(DISTILLATION_METHODS, f"{name}(epsilon='8/255', steps=3, step_size={2 / 255!r})")
+    written = build(DISTILLATION_METHODS, f"{name}(epsilon='8/255', steps=3, step_size='2/255')")
+    assert loss_of(written, problem) == loss_of(numbers, problem)
+    assert loss_of(written, problem) != loss_of(type(written)(**steps), problem)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.25])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fedrobust.bounds import Count, NonNegative, PixelEpsilon
+from fedrobust.bounds import Count, PixelEpsilon, PixelStep
 from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.distillation_methods.contract import Teacher
@@ -24,7 +24,8 @@ class AdversarialMethod:
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
-        step_size: in units of [0, 1]; 0: 2.5 epsilon / steps, with ten steps the papers' quarter of epsilon.
+        step_size: in units of [0, 1], a number or a fraction such as "2/255"; 0: 2.5 epsilon / steps, with ten steps
+            the papers' quarter of epsilon.
     """
 
     one_class: ClassVar[bool] = True
@@ -32,7 +33,7 @@ class AdversarialMethod:
 
     epsilon: PixelEpsilon = 8 / 255
     steps: Count = 10
-    step_size: NonNegative = 0.0
+    step_size: PixelStep = 0.0
 
     @property
     def passes(self) -> int:
@@ -42,7 +43,8 @@ class AdversarialMethod:
     def climbed(self, losses: Losses, start: tf.Tensor, clean: tf.Tensor) -> tf.Tensor:
         """Return `start` after signed gradient ascent in the ball around `clean`; no gradient flows through it."""
         epsilon = epsilon_value(self.epsilon)
-        return climb(losses, start, clean, self.step_size or across(epsilon, self.steps), epsilon, self.steps)
+        step_size = epsilon_value(self.step_size) or across(epsilon, self.steps)
+        return climb(losses, start, clean, step_size, epsilon, self.steps)
 
     def away_from_labels(self, batch: Batch, teacher: Teacher) -> tf.Tensor:
         """Return images of the largest cross-entropy of the labels, from a random start in the ball."""

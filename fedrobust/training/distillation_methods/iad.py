@@ -25,7 +25,8 @@ class IAD(AdversarialMethod):
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
-        step_size: in units of [0, 1]; 0: 2.5 epsilon / steps, with ten steps the paper's quarter of epsilon.
+        step_size: in units of [0, 1], a number or a fraction such as "2/255"; 0: 2.5 epsilon / steps, with ten steps
+            the paper's quarter of epsilon.
         beta: exponent of the trust in the teacher; 0: full trust, which is ARD.
     """
 

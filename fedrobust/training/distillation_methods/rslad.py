@@ -26,7 +26,8 @@ class RSLAD(AdversarialMethod):
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
         steps: gradient steps.
-        step_size: in units of [0, 1]; 0: 2.5 epsilon / steps, with ten steps the paper's quarter of epsilon.
+        step_size: in units of [0, 1], a number or a fraction such as "2/255"; 0: 2.5 epsilon / steps, with ten steps
+            the paper's quarter of epsilon.
         alpha: weight of the perturbed images; the authors use 5/6.
     """
 
