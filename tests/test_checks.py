@@ -570,6 +570,31 @@ def test_updates_per_local_step_do_not_go_with_what_needs_whole_ones(settings, m
         check_data(study(**settings, training__algorithm="fednova"))
 
 
+@pytest.mark.parametrize("rule", ["feddf", "flshield", "fltrust", "deepsight"])
+@pytest.mark.parametrize("algorithm", ["fedper", "fedrep", "fedbn"])
+def test_a_rule_that_asks_models_is_sent_all_of_them(rule, algorithm):
+    """A client's model with the initial part in the place of its own is none that was trained."""
+    check_data(study(federation__aggregator=rule, training__algorithm=algorithm))
+    kept = {"training__algorithm": f"{algorithm}(average=False)"}
+    check_data(study(federation__aggregator="mean", **kept))
+    with pytest.raises(
+        ConfigError,
+        match=rf'federation\.aggregator = "{rule}" with training\.algorithm = "{algorithm}\(average=False\)": clients '
+        r"do not send .*; set average = True, or choose another rule",
+    ):
+        check_data(study(federation__aggregator=rule, **kept))
+
+
+def test_the_server_fuses_no_layers_that_clients_do_not_train():
+    late = {"training__layers": "head", "training__unfreeze": ["2: all"]}
+    check_data(study(federation__aggregator="flshield", **late))
+    check_data(study(federation__aggregator="feddf", training__layers="head"))
+    with pytest.raises(
+        ConfigError, match=r'"feddf" with training\.unfreeze = \[\'2: all\'\]: .*take training\.unfreeze out'
+    ):
+        check_data(study(federation__aggregator="feddf", **late))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

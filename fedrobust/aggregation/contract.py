@@ -131,8 +131,8 @@ class MatrixRule(Protocol):
 
     With a setting in clients it may have a method ``among(n, share)``, which returns the rule for a round of `n`
     updates, the `share` of those asked for. With ``TO_SCALE = True`` it compares updates with the server's own or
-    asks the models that they lead to, and is refused with algorithms that divide updates by local steps; ``READS =
-    "statistics"`` or ``"head"`` names what clients have to send.
+    asks the models that they lead to, and is refused with algorithms that divide updates by local steps, or whose
+    clients do not send all that they trained; ``READS = "statistics"`` or ``"head"`` names what they have to send.
     """
 
     def __call__(self, updates: Updates, context: AggregationContext) -> Aggregation:

@@ -229,6 +229,7 @@ def _losses(study: Study) -> Iterator[str]:
 def _rules(study: Study) -> Iterator[str]:
     given, defence = study.experiment, study.defence
     yield from rules.updates_to_scale(given.federation, given.training, defence.rule, study.algorithm)
+    yield from rules.fused_as_trained(given.federation, given.training, defence.rule)
     yield from rules.claims_count(given.federation, given.poisoning, study.attack, defence, study.sampled)
     yield from rules.knowledge_suffices(
         given.federation, given.poisoning, study.attack, defence, study.sampled

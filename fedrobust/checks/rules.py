@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fedrobust.aggregation import AggregationContext, AggregationPipeline, Updates
+from fedrobust.aggregation.rules.feddf import FedDF
 from fedrobust.config.sections import Federation, Poisoning, Training
 from fedrobust.errors import FedrobustError
 from fedrobust.models.layout import Layout
@@ -13,7 +14,7 @@ from fedrobust.poisoning import Attack
 
 
 def updates_to_scale(federation: Federation, training: Training, rule: Any, algorithm: Any) -> Iterator[str]:
-    """A rule that knows the scale of an update gets updates as clients trained them.
+    """A rule that knows the scale of an update gets updates as clients trained them, of all that they trained.
 
     Rules with ``TO_SCALE = True`` compare updates with the server's own, or ask the models that they lead to.
 
@@ -21,13 +22,39 @@ def updates_to_scale(federation: Federation, training: Training, rule: Any, algo
         federation: names the rule.
         training: names the algorithm.
         rule: of the study.
-        algorithm: of the study; with ``normalises = True`` its clients send updates divided by a factor.
+        algorithm: of the study; with ``normalises = True`` its clients send updates divided by a factor, with
+            ``average = False`` without the part that is their own.
     """
-    if getattr(rule, "TO_SCALE", False) and getattr(algorithm, "normalises", False):
+    if not getattr(rule, "TO_SCALE", False):
+        return
+    given = f'federation.aggregator = "{federation.aggregator}" with training.algorithm = "{training.algorithm}": '
+    if not getattr(algorithm, "average", True):
         yield (
-            f'federation.aggregator = "{federation.aggregator}" with training.algorithm = "{training.algorithm}": '
-            "clients send their updates divided by their local steps, and the rule compares them with the server's own "
-            "update or asks the models that they lead to; choose another algorithm, such as fedavg, or another rule"
+            f"{given}clients do not send the part that is their own, and the rule compares their updates with the "
+            "server's own update of all parts, or asks models that have the initial part in its place; set average = "
+            "True, or choose another rule"
+        )
+    if getattr(algorithm, "normalises", False):
+        yield (
+            f"{given}clients send their updates divided by their local steps, and the rule compares them with the "
+            "server's own update or asks the models that they lead to; choose another algorithm, such as fedavg, or "
+            "another rule"
+        )
+
+
+def fused_as_trained(federation: Federation, training: Training, rule: Any) -> Iterator[str]:
+    """A rule that trains the fused model at the server trains the layers that the clients train.
+
+    Args:
+        federation: names the rule.
+        training: names the layers of later rounds.
+        rule: of the study.
+    """
+    if isinstance(rule, FedDF) and training.unfreeze:
+        yield (
+            f'federation.aggregator = "{federation.aggregator}" with training.unfreeze = {list(training.unfreeze)}: '
+            "the server trains all layers in every round, also those that are still frozen, which keep none of it; "
+            "take training.unfreeze out, or choose another rule"
         )
 
 
