@@ -7,6 +7,7 @@ from functools import partial
 
 from flwr.serverapp import Grid
 
+from fedrobust.checks.distillation import faint_teachers
 from fedrobust.checks.unused import told
 from fedrobust.config.resolve_training import loss_by_shares
 from fedrobust.data.calibration_sample import FEWEST_IMAGES, calibration_sample
@@ -26,6 +27,7 @@ from fedrobust.poisoning import AttackContext, AttackMemory, SuccessCriterion
 from fedrobust.poisoning.memory import RECORD
 from fedrobust.runs.events import StageStarted, emit
 from fedrobust.study import Study
+from fedrobust.study.student import student_of
 from fedrobust.training.recipes.recipe import shares_statistics
 from server.stages.audit import Auditor
 from server.stages.distillation import DistillationPlan, plan_distillation
@@ -247,28 +249,26 @@ class ModelParts:
             study.dataset,
             study.public,
             settings.export.formats if settings.export.enabled else (),
-            settings.model.batchnorm_momentum,
+            student_of(study),
             study.seed,
-            study.weights_seed(model=1),
             study.distillation_method,
-            None if is_learned(study.prediction_defence) else study.prediction_defence,
-            study.network_name(settings.distillation.student),
             settings.training.class_weights == "balanced",
             loss_by_shares(settings.training, settings.base, study.dataset.multilabel),
         )
 
     def remarks(self) -> list[str]:
         """Return sentences on unused settings, the prediction-time defence and the attack before the first round."""
-        study = self.study
-        malicious, clients = study.schedule.malicious, study.experiment.federation.clients
+        study, settings = self.study, self.study.experiment
+        malicious, clients = study.schedule.malicious, settings.federation.clients
         said = [
             *study.dataset.remarks,
-            *told(study.experiment),
+            *told(settings),
+            *faint_teachers(settings.distillation, settings.training, settings.federation.rounds),
             *defence_remarks(study),
         ]
         if study.detector is not None:
             said.append(
-                f'model.detector = "{study.experiment.model.detector}": it is fitted after the last round, to the '
+                f'model.detector = "{settings.model.detector}": it is fitted after the last round, to the '
                 "global model; figures of rounds, the student and exported files are of models without it, which "
                 "answer every image"
             )

@@ -224,7 +224,10 @@ class Pipeline:
         auditor, plan = self.parts.auditor, self.parts.distillation
         assert plan is not None
         emit(StageStarted("distilling the student"))
-        student: Student = taught(self.parts, plan, evaluator, weights, trained)
+        kept = self.record.model and self.record.model.selected_round
+        # A run in which every round failed kept the initial weights, and no round.
+        round = kept or self.experiment.federation.rounds
+        student: Student = taught(self.parts, plan, evaluator, weights, trained, round)
         undefended = evaluator.of_model(student.classifier)
         behind, adapted = self.parts.defended(undefended, student.weights)
         student = replace(student, weights=adapted)

@@ -11,6 +11,7 @@ from fedrobust.checks.models import (
     attack_reads,
     normalised_alone,
     rule_reads,
+    server_normalised_alone,
     statistics_shared,
 )
 from fedrobust.checks.rules import knowledge_suffices
@@ -354,6 +355,41 @@ def test_a_batch_of_one_image_is_refused_where_it_would_be_normalised_alone():
     for policy, refused in (({}, 1), (frozen, 0)):
         model = Model(name="own", weights="imagenet", **policy)
         assert len(list(normalised_alone(model, Training(batch_size=1), lambda: normal))) == refused
+        rule = study(federation__aggregator="feddf(batch_size=1)").defence.rule
+        assert len(list(server_normalised_alone(model, rule, "feddf", lambda: normal))) == refused
+        assert not list(server_normalised_alone(model, rule, "feddf", lambda: plain))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"distillation__batch_size": 1}, r"distillation\.batch-size = 1: edge-cnn\(width=4\) normalises"),
+        (
+            {"federation__aggregator": "feddf(batch_size=1)"},
+            r'feddf\(batch_size=1\)": batch_size = 1: edge-cnn norm',
+        ),
+        (
+            {"federation__aggregator": "feddf(images=1)"},
+            r"federation\.aggregator = .*: images = 1: edge-cnn norm",
+        ),
+        (
+            {"federation__aggregator": "fltrust(images=1)"},
+            r"federation\.aggregator = .*: images = 1: edge-cnn norm",
+        ),
+    ],
+)
+def test_a_batch_of_one_image_is_refused_wherever_a_network_with_batchnorm_is_trained(settings, message):
+    small = {"distillation__student": "edge-cnn(width=4)"}
+    with pytest.raises(ConfigError, match=message + r".*\(BatchNorm\).*choose 2 or more"):
+        check_models(study(**small, **settings))
+    two = {
+        name: value.replace("=1", "=2") if isinstance(value, str) else 2 for name, value in settings.items()
+    }
+    check_models(study(**small, **two))
+    if "distillation__batch_size" in settings:
+        check_models(study(**small, **settings, distillation__enabled=False, export__enabled=False))
+    else:
+        check_models(study(**small, **settings, model__normalization="group"))
 
 
 def test_models_that_fit_pass():

@@ -26,6 +26,7 @@ from fedrobust.config.resolve_training import (
 )
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.study import Study
+from fedrobust.study.student import student_of
 from fedrobust.training.recipes.recipe import shares_statistics
 
 
@@ -110,6 +111,10 @@ def check_models(study: Study) -> None:
         _detector(study),
         models.networks(given.model, given.distillation, study.problem, study.network_name),
         models.normalised_alone(given.model, given.training, lambda: study.classifier),
+        models.student_normalised_alone(given.distillation, lambda: student_of(study)),
+        models.server_normalised_alone(
+            given.model, study.defence.rule, given.federation.aggregator, lambda: study.classifier
+        ),
         secure_aggregation.statistics_averaged(
             given.federation, shares_statistics(study.recipe), given.training.recipe
         ),

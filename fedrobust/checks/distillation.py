@@ -8,6 +8,10 @@ from fedrobust.data.transfer_set import TransferSet
 from fedrobust.training.distillation_methods.contract import trait
 from fedrobust.training.losses.cross_entropy import CrossEntropy
 from fedrobust.training.losses.tempered_cross_entropy import TemperedCrossEntropy
+from fedrobust.training.schedule import learning_rates
+
+FAINT = 0.1
+"""Share of the first learning rate below which a round hardly changes a client's model."""
 
 MOST_EXCHANGING = 100
 """Most clients whose models are kept in memory at once."""
@@ -81,6 +85,33 @@ def teacher_fits(
             f'{key} with training.algorithm = "{training.algorithm}": its clients train with more than the global '
             "weights, or do not send the model that they trained; choose another algorithm, such as fedavg or fedprox, "
             'or distillation.teacher = "global-model"'
+        )
+
+
+def faint_teachers(distillation: Distillation, training: Training, rounds: int) -> Iterator[str]:
+    """Yield a sentence if clients that teach would train at almost no learning rate: they teach what they are sent.
+
+    Args:
+        distillation: settings of the student.
+        training: of the clients.
+        rounds: of the study.
+
+    Example:
+        >>> training = Training(schedule="linear")
+        >>> told = [len(list(faint_teachers(Distillation(teacher="clients"), training, n))) for n in (1, 5, 6)]
+        >>> told, list(faint_teachers(Distillation(teacher="clients"), Training(), 6))
+        ([0, 0, 1], [])
+    """
+    if not distillation.enabled or distillation.teacher != "clients":
+        return
+    share = learning_rates(1.0, training.schedule, 100, rounds, rounds, training.warmup).mean()
+    if share < FAINT:
+        yield (
+            f'distillation.teacher = "clients" with training.schedule = "{training.schedule}": clients that teach '
+            f"train once more at the rate of the selected round, which in round {rounds} of {rounds} is "
+            f"{100 * share:.2g} % of training.learning-rate: their models are then nearly the global one, "
+            'and the student learns what distillation.teacher = "global-model" teaches; for teachers that differ set '
+            'training.schedule = "constant"'
         )
 
 

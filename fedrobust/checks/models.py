@@ -4,6 +4,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from fedrobust.aggregation import InfeasibleError
+from fedrobust.aggregation.rules.feddf import FedDF
+from fedrobust.aggregation.rules.fltrust import FLTrust
 from fedrobust.algorithms.contract import keeps_statistics
 from fedrobust.config.sections import Distillation, Model, Training
 from fedrobust.data.dataset import DataError
@@ -17,6 +19,11 @@ from fedrobust.poisoning import Attack
 from fedrobust.registry import UnknownNameError
 from fedrobust.spec import SpecError
 from fedrobust.training.recipes.recipe import Recipe, shares_statistics, two_batchnorms
+
+_ALONE = (
+    "normalises over the batch (BatchNorm), and would see of each image only what is left when its own mean is taken "
+    "away; choose 2 or more"
+)
 
 
 def networks(
@@ -77,10 +84,36 @@ def normalised_alone(model: Model, training: Training, classifier: Callable[[], 
         classifier: returns the network.
     """
     if training.batch_size == 1 and model.norm != "frozen" and classifier().layout.statistics:
-        yield (
-            f"training.batch-size = 1: {model.name} normalises over the batch (BatchNorm), and would see of each image "
-            "only what is left when its own mean is taken away; choose 2 or more"
-        )
+        yield f"training.batch-size = 1: {model.name} {_ALONE}"
+
+
+def student_normalised_alone(distillation: Distillation, student: Callable[[], Classifier]) -> Iterator[str]:
+    """No batch of the student has a single image if it has BatchNorm; see `normalised_alone`.
+
+    Args:
+        distillation: settings of the student.
+        student: returns the student.
+    """
+    if distillation.enabled and distillation.batch_size == 1 and student().layout.statistics:
+        yield f"distillation.batch-size = 1: {distillation.student} {_ALONE}"
+
+
+def server_normalised_alone(
+    model: Model, rule: Any, name: str, classifier: Callable[[], Classifier]
+) -> Iterator[str]:
+    """No batch on which a rule trains the model has a single image if it has BatchNorm; see `normalised_alone`.
+
+    Args:
+        model: settings of the network.
+        rule: of the study; `FedDF` and `FLTrust` train on images of the server.
+        name: as the study writes it.
+        classifier: returns the network.
+    """
+    if not isinstance(rule, FedDF | FLTrust) or model.norm == "frozen":
+        return
+    for setting in ("batch_size", "images"):
+        if getattr(rule, setting, 0) == 1 and classifier().layout.statistics:
+            yield f'federation.aggregator = "{name}": {setting} = 1: {model.name} {_ALONE}'
 
 
 def rule_reads(rule: Any, name: str, classifier: Callable[[], Classifier]) -> Iterator[str]:

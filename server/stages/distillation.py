@@ -9,7 +9,6 @@ import numpy as np
 from fedrobust.config.sections import Distillation
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.transfer_set import TransferSet
-from fedrobust.defences import PredictionDefence
 from fedrobust.edge.errors import ExportError
 from fedrobust.edge.export import check_exportable
 from fedrobust.edge.formats import check_installed
@@ -20,7 +19,6 @@ from fedrobust.memoize import part
 from fedrobust.models.classifier import Classifier
 from fedrobust.models.layout import Weights
 from fedrobust.models.network_file import is_network_file
-from fedrobust.models.remembered import remembered_classifier
 from fedrobust.runs.record import DistillationRecord
 from fedrobust.training.distillation import TARGET_STEPS, distil, teach_labels
 from fedrobust.training.distillation_methods import DistillationMethod
@@ -237,16 +235,13 @@ def plan_distillation(
     dataset: Dataset,
     public: TransferSet | None,
     formats: Sequence[str],
-    momentum: float,
+    student: Classifier,
     seed: int,
-    weights_seed: int,
     method: DistillationMethod,
-    defence: PredictionDefence | None = None,
-    network: str = "",
     balanced: bool = False,
     loss: Loss | None = None,
 ) -> DistillationPlan:
-    """Build the study's student and select its transfer images.
+    """Select the transfer images of the study's student, and check that it can be exported.
 
     These are the validation split, or a public data set if the study names one: the hospitals' images do not leave
     them, and the test split is not used.
@@ -256,45 +251,33 @@ def plan_distillation(
         dataset: the study's.
         public: public images, which are the transfer set; None: the validation split.
         formats: export formats of the student; empty if it is not exported.
-        momentum: of its BatchNorm layers.
+        student: its architecture and initial weights.
         seed: the study's, for its batches.
-        weights_seed: of its random weights.
         method: by which it learns.
-        defence: the prediction-time defence, as of the global model.
-        network: the student's network with the digest of its file; empty if it is in none.
         balanced: see `DistillationPlan`.
         loss: see `DistillationPlan`.
 
     Raises:
         ConfigError: the public set does not have the shape of the study's images, or the student cannot be exported.
-        ModelError: the student cannot be built as asked.
     """
     try:
         check_installed(formats)
     except ExportError as error:
         raise ConfigError(f"export.formats: {error}") from error
     images, labels, source = transfer_images(dataset, public, settings.public)
-    student = remembered_classifier(
-        network or settings.student,
-        dataset.image_shape,
-        dataset.classes,
-        multilabel=dataset.multilabel,
-        image_size=settings.image_size,
-        momentum=momentum,
-        seed=weights_seed,
-        defence=defence,
-    )
+    defence = student.defence
     is_own = ":" in settings.student or is_network_file(settings.student)
-    if formats and (is_own or defence is not None):
-        # A user's own network or defence may not be exportable: this is checked before training.
+    is_teachers = trait(method, "same_network")
+    if formats and (is_own or is_teachers or defence is not None):
+        # A user's own network or defence, or the teacher's GroupNorm, may not be exportable: this is checked first.
         try:
             check_exportable(student.deployable(student.initial_weights()), formats)
         except ExportError as error:
-            defended = (
-                "" if defence is None else f" with the prediction-time defence {type(defence).__name__}"
-            )
+            said = f' with distillation.method = "{settings.method}" (the teacher\'s network)' * is_teachers
+            if defence is not None:
+                said += f" with the prediction-time defence {type(defence).__name__}"
             raise ConfigError(
-                f'distillation.student = "{settings.student}"{defended}: {error}; choose another network, '
-                "other export.formats, or set export.enabled = false"
+                f'distillation.student = "{settings.student}"{said}: {error}; choose another network, other '
+                "export.formats, or set export.enabled = false"
             ) from error
     return DistillationPlan(settings, student, images, labels, source, seed, method, balanced, loss)

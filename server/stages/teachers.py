@@ -18,7 +18,7 @@ from server.stages.evaluation import Evaluator
 
 
 def teachers_of(
-    parts: ServerParts, classifier: Classifier, weights: Weights, trained: Weights
+    parts: ServerParts, classifier: Classifier, weights: Weights, trained: Weights, round: int
 ) -> Iterable[Weights]:
     """Return the models whose mean logits teach the student, as ``distillation.teacher`` says.
 
@@ -30,6 +30,7 @@ def teachers_of(
         classifier: of the global model, behind its defence.
         weights: of the selected global model.
         trained: the same as they were trained, before they were moved behind the defence.
+        round: of the selected model.
 
     Raises:
         RoundError: too few clients replied with their models.
@@ -37,7 +38,7 @@ def teachers_of(
     wanted = parts.study.experiment.distillation.teacher
     if wanted == "clients":
         emit(StageStarted("asking the clients for their models"))
-        return tuple(parts.behind(classifier, model) for model in clients_models(parts, trained))
+        return tuple(parts.behind(classifier, model) for model in clients_models(parts, trained, round))
     if wanted == "local-models":
         emit(StageStarted(f"training a model at each of {parts.study.experiment.federation.clients} clients"))
         return (parts.behind(classifier, model) for model in local_models(parts))
@@ -45,7 +46,12 @@ def teachers_of(
 
 
 def taught(
-    parts: ServerParts, plan: DistillationPlan, evaluator: Evaluator, weights: Weights, trained: Weights
+    parts: ServerParts,
+    plan: DistillationPlan,
+    evaluator: Evaluator,
+    weights: Weights,
+    trained: Weights,
+    round: int,
 ) -> Student:
     """Return the student of the study's teachers; see `teachers_of` and `class_logits`.
 
@@ -55,12 +61,13 @@ def taught(
         evaluator: of the teachers' network.
         weights: of the selected global model.
         trained: the same, before they were moved behind the prediction-time defence.
+        round: of the selected model.
 
     Raises:
         RoundError: too few clients replied with their models.
     """
     if plan.settings.teacher != "class-logits":
-        return plan.distilled(evaluator, teachers_of(parts, evaluator.classifier, weights, trained))
+        return plan.distilled(evaluator, teachers_of(parts, evaluator.classifier, weights, trained, round))
     exchange_of = class_logits(parts)
     emit(StageStarted(f"training {exchange_of.clients} models that exchange their answers to each class"))
     table, _ = exchange_of()
@@ -93,26 +100,26 @@ def class_logits(parts: ServerParts) -> ClassLogits:
     )
 
 
-def clients_models(parts: ServerParts, weights: Weights) -> tuple[Weights, ...]:
-    """Return the models of the clients of the last round, each after one local training from the global model.
+def clients_models(parts: ServerParts, weights: Weights, round: int) -> tuple[Weights, ...]:
+    """Return the models of the clients of the selected round, each after one local training from the global model.
 
-    They are the ensemble of FedDF (Lin et al., 2020, arXiv:2006.07242, Algorithm 1). The clients of the last round
-    train once more, from the selected model; malicious ones among them attack as in that round. Every reply is checked
-    as in any round.
+    They are the ensemble of FedDF (Lin et al., 2020, arXiv:2006.07242, Algorithm 1). The clients of the selected
+    round train once more, from its model and at its learning rate; malicious ones among them attack as in that round.
+    Every reply is checked as in any round.
 
     Args:
         parts: of the study's server.
         weights: of the selected global model.
+        round: of the selected model.
 
     Raises:
         RoundError: fewer than ``federation.min-replies`` of the clients replied with a valid model.
     """
     federation, settings = parts.federation, parts.study.experiment
-    number = settings.federation.rounds
-    sampled = federation.sampling.sample(number)
-    messages = federation.messages(number, weights, sampled)
+    sampled = federation.sampling.sample(round)
+    messages = federation.messages(round, weights, sampled)
     replies = exchange(parts.grid, messages, settings.engine.client_timeout)
-    models, failed = federation.models(number, weights, sampled, replies)
+    models, failed = federation.models(round, weights, sampled, replies)
     if len(models) < max(1.0, settings.federation.min_replies * len(sampled)):
         raise RoundError(
             f'distillation.teacher = "clients": {len(models)} of {len(sampled)} clients sent a model, '

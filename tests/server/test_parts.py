@@ -349,33 +349,30 @@ def test_an_auditor_is_there_where_the_study_wants_an_audit():
 
 
 @pytest.mark.parametrize("exported", [False, True])
-def test_a_student_is_planned_with_weights_of_its_own(noted, exported):
-    seen = noted(plan_distillation="plan")
+def test_a_student_is_planned(noted, exported):
+    seen = noted(plan_distillation="plan", student_of="student")
     assert parts_of(distillation__enabled=False, export__enabled=False).distillation is None
-    settings = {"export__enabled": exported, "export__formats": ["int8"], "model__batchnorm_momentum": 0.75}
+    settings = {"export__enabled": exported, "export__formats": ["int8"]}
     settings |= {"training__class_weights": "balanced" if exported else "none"}
     settings |= {"training__loss": "balanced-softmax" if exported else "tempered-cross-entropy"}
     parts = parts_of(seed=5, **settings)
     study = with_parts(parts.study, public="public")
     assert parts.distillation == "plan"
     assert seen == [
+        ("student_of", study),
         (
             "plan_distillation",
             study.experiment.distillation,
             study.dataset,
             "public",
             ("int8",) if exported else (),
-            0.75,
+            "student",
             5,
-            study.weights_seed(model=1),
             study.distillation_method,
-            None,
-            "edge-cnn",
             exported,
             BalancedSoftmax() if exported else None,
-        )
+        ),
     ]
-    assert study.weights_seed(model=1) != study.weights_seed()
 
 
 def test_rules_and_teachers_ask_models_as_clients_train_them():
@@ -427,6 +424,22 @@ def test_an_attack_is_remarked_on_for_those_of_a_round():
     assert parts.remarks() == ["weak"]
     (context,) = seen
     assert (context.malicious, context.clients, context.sampled) == (2, 10, 4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "share"), [("linear", "1.7 %"), ("cosine", "0.093 %"), ("constant", "")]
+)
+def test_clients_that_teach_at_almost_no_learning_rate_are_remarked_on(schedule, share):
+    settings = {"federation__rounds": 30, "training__schedule": schedule, "distillation__teacher": "clients"}
+    said = parts_of(distillation__enabled=True, **settings).remarks()
+    assert len(said) == bool(share)
+    assert all(f'training.schedule = "{schedule}": clients that' in one for one in said)
+    assert all(f"is {share} of training.learning-rate" in one for one in said)
+    assert all('set training.schedule = "constant"' in one for one in said)
+    without = {**settings, "distillation__enabled": False, "export__enabled": False}
+    assert parts_of(**without).remarks() == []
+    others = {**settings, "distillation__enabled": True, "distillation__teacher": "global-model"}
+    assert parts_of(**others).remarks() == []
 
 
 def test_a_study_in_one_line():

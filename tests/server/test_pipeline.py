@@ -183,6 +183,7 @@ def begun(stub, monkeypatch, tmp_path):
         )
         monkeypatch.setattr(server.beginning, "environment", lambda workers: {**VERSIONS, "workers": workers})
         monkeypatch.setattr(server.model_parts, "plan_distillation", noting(calls, "plan", "plan"))
+        monkeypatch.setattr(server.model_parts, "student_of", lambda study: "student")
         ready = {
             "initial": (CLASSIFIER, weights(1.0)),
             "auditor": SimpleNamespace(check_control=noting(calls, "control")),

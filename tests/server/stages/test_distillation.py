@@ -14,6 +14,7 @@ from fedrobust.models.layout import Weights
 from fedrobust.runs.record import to_json
 from fedrobust.training.distillation import Distilled
 from fedrobust.training.distillation_methods import SoftLabels
+from fedrobust.training.distillation_methods.defensive import Defensive
 from fedrobust.training.distillation_methods.iad import IAD
 from fedrobust.training.distillation_methods.rslad import RSLAD
 from server.errors import UnmeasurableError
@@ -226,40 +227,28 @@ def test_its_twin_learns_the_labels_of_the_same_images_in_the_same_way(monkeypat
 
 @pytest.fixture
 def built(monkeypatch):
-    """Return what a student was built as, and refuse to export it where a test says so."""
-    found = SimpleNamespace(asked=[], exported=[], refusal=None)
-    student = SimpleNamespace(
-        initial_weights=lambda: "random", deployable=lambda weights: f"model with {weights}"
+    """Return a student, and refuse to export it where a test says so."""
+    found = SimpleNamespace(exported=[], refusal=None)
+    found.student = SimpleNamespace(
+        defence=None, initial_weights=lambda: "random", deployable=lambda weights: f"model with {weights}"
     )
-
-    def remembered_classifier(*arguments, **settings):
-        found.asked.append((arguments, settings))
-        return student
 
     def check_exportable(model, formats):
         found.exported.append((model, formats))
         if found.refusal:
             raise ExportError(found.refusal)
 
-    monkeypatch.setattr(distiller, "remembered_classifier", remembered_classifier)
     monkeypatch.setattr(distiller, "check_exportable", check_exportable)
-    found.student = student
     return found
 
 
-def planned(own=None, formats=("float32", "int8"), **more) -> DistillationPlan:
-    return plan_distillation(settings(**more), own or dataset(), None, formats, 0.75, 5, 77, SoftLabels())
+def planned(built, own=None, formats=("float32", "int8"), method=SoftLabels(), **more) -> DistillationPlan:  # noqa: B008 - frozen
+    return plan_distillation(settings(**more), own or dataset(), None, formats, built.student, 5, method)
 
 
-def test_a_student_is_built_for_the_studys_images_with_random_weights_of_its_own(built):
+def test_a_plan_is_of_the_validation_split_unless_images_are_public(built):
     own = dataset()
-    found = planned(own, distillation__image_size=24)
-    assert built.asked == [
-        (
-            ("edge-cnn", (8, 8, 1), 2),
-            {"image_size": 24, "momentum": 0.75, "seed": 77, "defence": None, "multilabel": False},
-        )
-    ]
+    found = planned(built, own, distillation__image_size=24)
     assert found.student is built.student
     assert (found.images is own.validation.images, found.labels is own.validation.labels) == (True, True)
     assert (found.source, found.seed) == ("validation split", 5)
@@ -269,17 +258,30 @@ def test_a_student_is_built_for_the_studys_images_with_random_weights_of_its_own
 
 def test_a_student_of_ones_own_is_tried_before_anything_is_trained(built):
     own = {"distillation__student": "my.models:build"}
-    planned(formats=("int8",), **own)
+    planned(built, formats=("int8",), **own)
     assert built.exported == [("model with random", ("int8",))]
     built.refusal = "LiteRT has no built-in operation for: Erfinv"
-    planned(formats=(), **own)
+    planned(built, formats=(), **own)
     assert len(built.exported) == 1
     with pytest.raises(ConfigError) as refusal:
-        planned(**own)
+        planned(built, **own)
     assert str(refusal.value) == (
         'distillation.student = "my.models:build": LiteRT has no built-in operation for: Erfinv; choose another '
         "network, other export.formats, or set export.enabled = false"
     )
+
+
+def test_a_student_of_the_teachers_network_is_tried_before_anything_is_trained(built):
+    """GroupNorm has no int8 form."""
+    planned(built, method=Defensive(), distillation__method="defensive")
+    assert built.exported == [("model with random", ("float32", "int8"))]
+    built.refusal = "int8 cannot be written: an operation has no int8 form"
+    with pytest.raises(
+        ConfigError,
+        match=r'^distillation\.student = "edge-cnn" with distillation\.method = "defensive" \(the teacher\'s network\)'
+        r": int8 cannot be written.*other export\.formats",
+    ):
+        planned(built, method=Defensive(), distillation__method="defensive")
 
 
 @pytest.mark.parametrize(("names", "labelled"), [(("benign", "malignant"), True), (("a", "b"), False)])

@@ -44,31 +44,31 @@ def parts_of(models=(), failed="", recalibrate=None, **settings):
 
 def test_the_global_model_teaches_alone_unless_the_study_says_otherwise():
     parts, asked = parts_of()
-    assert teachers_of(parts, "defended", "selected", "trained") == ("selected",)
+    assert teachers_of(parts, "defended", "selected", "trained", 3) == ("selected",)
     assert asked == []
 
 
-def test_clients_of_the_last_round_train_once_more_from_the_selected_model(monkeypatch):
+def test_clients_of_the_selected_round_train_once_more_from_its_model(monkeypatch):
     monkeypatch.setattr(teachers, "exchange", lambda *given: given)
     sent = (model(1), model(2))
     parts, asked = parts_of(sent, distillation__teacher="clients")
-    found = teachers_of(parts, "defended", "selected", "trained")
+    found = teachers_of(parts, "defended", "selected", "trained", 2)
     assert found == tuple(("defended", one) for one in sent), "their statistics are moved behind the defence"
     assert asked == [
-        (3, "trained", [0, 1, 2, 3]),
-        (3, "trained", [0, 1, 2, 3], ("grid", ["message"], 0.0)),
+        (2, "trained", [0, 1, 2, 3]),
+        (2, "trained", [0, 1, 2, 3], ("grid", ["message"], 0.0)),
     ], "clients train without the defence"
     measured, _ = parts_of(sent, recalibrate=lambda one: one.trainable[0], distillation__teacher="clients")
-    found = teachers_of(measured, "defended", "selected", "trained")
+    found = teachers_of(measured, "defended", "selected", "trained", 3)
     assert found == (("defended", 1), ("defended", 2))
     few, _ = parts_of(sent[:1], "first reason: client 2: late", distillation__teacher="clients")
     with pytest.raises(RoundError, match=r"1 of 4 clients sent a model.*client 2: late"):
-        teachers_of(few, "defended", "selected", "trained")
+        teachers_of(few, "defended", "selected", "trained", 3)
 
 
 def test_local_models_are_trained_one_by_one():
     parts, _ = parts_of(distillation__teacher="local-models")
-    found = teachers_of(parts, "defended", "selected", "trained")
+    found = teachers_of(parts, "defended", "selected", "trained", 3)
     assert next(iter(found)) == ("defended", ("alone", 0, 0))
     assert list(found)[-1] == ("defended", ("alone", 3, 3))
 
