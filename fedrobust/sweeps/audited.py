@@ -84,6 +84,9 @@ class AuditedTable:
         return DEGENERATE_LINE if any(one.degenerate for one in self.combinations) else ""
 
 
+DEFENDING = ("training.recipe", "model.defence")
+"""Keys whose default is no defence."""
+
 DEGENERATE_LINE = (
     "Combinations with a degenerate run stand last and are not marked: without an attack such a model cannot be told "
     "from a constant classifier, which no attack changes."
@@ -94,8 +97,9 @@ def audited_tables(rows: Sequence[Row]) -> list[AuditedTable]:
     """Return a table for each combination of swept values of ``[data]`` and ``[poisoning]``.
 
     The control is the combination with the most swept values at their defaults: plain training without a
-    prediction-time defence where these are swept. Of several, it is the first; where none is at its default, there is
-    no control. Gain and cost are paired by seed, with Student's t; the p of gains is corrected for their number (Holm).
+    prediction-time defence where these are swept. Of several, it is the first. There is none where no value is at its
+    default, or each combination has a recipe or a prediction-time defence, as where the others were not measured. Gain
+    and cost are paired by seed, with Student's t; the p of gains is corrected for their number (Holm).
 
     Args:
         rows: cells of a sweep; those without an audit are left out.
@@ -237,11 +241,15 @@ def _audited(
 
 
 def _control(own: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the combination with the most swept values at their defaults, the first of several; "" if none has any."""
+    """Return the combination with the most swept values at their defaults, the first of several; "" if none has any.
+
+    A combination with a swept recipe or prediction-time defence is no control.
+    """
     found, most = "", 0
     for combination, values in own.items():
-        count = sum(value == default(Experiment, key) for key, value in values.items())
-        if count > most:
+        usual = {key: value == default(Experiment, key) for key, value in values.items()}
+        count = sum(usual.values())
+        if count > most and all(usual.get(key, True) for key in DEFENDING):
             found, most = combination, count
     return found
 

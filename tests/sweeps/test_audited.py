@@ -98,6 +98,24 @@ def test_the_control_is_the_combination_with_the_most_defaults_the_first_of_seve
     assert all(one.gain is None for one in table.combinations)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row("pgd", 0.8, 0.5), row("trades", 0.8, 0.6)],
+        [row("plain", 0.8, 0.1, defence="jpeg"), row("plain", 0.8, 0.2, defence="median")],
+        [
+            row("pgd", 0.8, 0.5),
+            row("plain", 0.8, 0.2, defence="median"),
+            row("plain", 0.9, 0.0, status="failed"),
+        ],
+    ],
+)
+def test_a_defended_model_is_no_control_where_plain_training_is_not_measured(rows):
+    (table,) = audited_tables(rows)
+    assert table.control == ""
+    assert all(one.gain is None for one in table.combinations)
+
+
 def test_data_sets_are_tables_of_their_own():
     rows = [row("plain", 0.9, 0.0), row("plain", 0.7, 0.2, data="b"), row("pgd", 0.8, 0.5)]
     assert [(one.where, len(one.combinations)) for one in audited_tables(rows)] == [
