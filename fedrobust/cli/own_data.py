@@ -51,7 +51,9 @@ def data_import(
             "occur, sorted."
         ),
     ] = "",
-    disease: Annotated[str, typer.Option(help="Classes that mean disease, with commas.")] = "",
+    disease: Annotated[
+        str, typer.Option(help="Classes that mean disease, with commas (semicolons, if a name has a comma).")
+    ] = "",
     fit: Annotated[
         str, typer.Option(help="pad: the whole image on a black square; crop: its largest central square.")
     ] = "pad",
