@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fedrobust.aggregation import AggregationContext
+from fedrobust.aggregation.rules.mean import Mean
+from fedrobust.aggregation.weights import SiteWeights
 from fedrobust.algorithms.contract import Received
 from server.aggregation_step import AggregationStep
 from server.client_registry import ClientRegistry
@@ -26,13 +28,13 @@ def received_of(
         replied: the clients with valid replies.
     """
     plain = Received(clients=len(replied), population=population)
-    defence, weights = step.defence, getattr(step.defence.rule, "weights", None)
+    defence, rule = step.defence, step.defence.rule
     everybody = registry.client_ids
-    if not hasattr(step.algorithm, "server") or weights is None:
+    if not (hasattr(step.algorithm, "server") and isinstance(rule, Mean | SiteWeights)):
         return plain
     if any(left != len(everybody) for _, left in defence.stages(len(everybody))):
         return plain  # a pre-aggregator mixes clients, whose sizes are then not known
     context = AggregationContext(everybody, registry.sizes, typical=float(np.median(registry.sizes)))
-    each = weights(context, len(everybody))
+    each = rule.weights(context, len(everybody))
     taking = each[np.searchsorted(everybody, np.asarray(replied, np.int64))]
     return Received(clients=len(replied), population=population, weight=float(taking.sum() / each.sum()))

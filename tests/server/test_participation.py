@@ -1,6 +1,6 @@
 """The share of the weight that takes part in a round, by rule, pre-aggregators and algorithm."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from small_federation import federation_of, step_of
@@ -45,6 +45,16 @@ def test_a_round_has_the_share_of_the_weight_that_its_rule_gives(algorithm, rule
 def test_all_clients_have_all_of_it_and_mixed_ones_count_alike():
     assert share(Scaffold(), [0, 1, 2, 3], aggregator="mean") == 1
     assert share(Scaffold(), [1, 2], aggregator="mean", pre_aggregators=("bucketing",)) == 0.5
+
+
+def test_an_own_rules_attribute_is_no_method_of_weights():
+    @dataclass(frozen=True)
+    class Own:
+        weights: tuple[float, ...] = (1.0, 2.0)
+
+    step = step_of(Experiment.of(federation__clients=4))
+    own = replace(step, algorithm=Scaffold(), defence=replace(step.defence, rule=Own()))
+    assert received_of(own, federation_of(LAYOUT, SIZES).registry, 4, [1, 2]).share == 0.5
 
 
 def test_an_algorithm_without_a_side_at_the_server_is_not_weighed():
