@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fedrobust.data.label_sets import unpacked
 from fedrobust.epsilon import epsilon_value
+from fedrobust.evasion.arguments import check_arguments
 from fedrobust.evasion.contract import Attack, attack_named
-from fedrobust.evasion.models.protocol import Labels, Logits, TargetModel
+from fedrobust.evasion.models.protocol import Labels, Logits, TargetModel, draws_of
 from fedrobust.evasion.models.wrappers import Tied
 from fedrobust.evasion.multilabel import MultilabelSearch, fault
 from fedrobust.evasion.rng import keys_of
@@ -38,7 +39,7 @@ class Attacked:
             image of largest margin.
         distance: (E, n) of that image from the clean one.
         images: (E, n, height, width, channels) float32 of that image; None without `keep_images`.
-        queries: (n,) number of forward passes, all epsilons together.
+        queries: (n,) number of forward passes, those of gradients among them, all epsilons together.
         gradients: (n,) number of gradients.
         shared: queries and gradients of work that all images share: a surrogate, a universal perturbation.
         seconds: duration of the attack.
@@ -153,7 +154,7 @@ def attack(
     order = sorted(epsilon_value(epsilon) for epsilon in epsilons)
     target, images, scale = _tied(target, images, threat)
     known = 2**target.classes if findings else target.classes
-    _check(target, images, labels, chosen, threat, order, known)
+    check_arguments(target, images, labels, chosen, threat, order, known)
     if findings and (reason := fault(chosen)):
         raise ThreatError(f"{spec}: {reason}")
     keys = keys_of(seed, np.arange(len(labels)) if places is None else places)
@@ -165,9 +166,10 @@ def attack(
             if chosen.prepares_per_epsilon
             else prepared[bounds[0]]
         )
+    draws = draws_of(target)
     costs = {id(one): one.spent for one in prepared.values()}.values()
     parts = np.array_split(np.arange(len(labels)), max(1, math.ceil(len(labels) / chunk)))
-    most = chosen.passes * (1 if chosen.minimum_norm else len(bounds)) + 1
+    most = draws * (chosen.passes * (1 if chosen.minimum_norm else len(bounds)) + 1)
     tally = _Tally(report, {number: most * len(rows) for number, rows in enumerate(parts)})
 
     def attacked(number: int) -> tuple[Any, ...]:
@@ -207,7 +209,7 @@ def attack(
         images=shown,
         queries=np.concatenate(queries),
         gradients=np.concatenate(gradients),
-        shared=(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)),
+        shared=(draws * sum(cost[0] for cost in costs), draws * sum(cost[1] for cost in costs)),
         seconds=time.perf_counter() - began,
         findings=findings,
     )
@@ -221,12 +223,13 @@ def _within(
     first = next(iter(prepared.values()))
     state.query_excluded()
     if nested and not first.starts_clean:
-        state.query(state.clean)
+        state.query_clean()
         state.keep()
     for bound in bounds:
         state.at(bound, restart=not nested)
         if len(state):
             prepared[bound].run(state)
+        state.confirm()
         success.append(state.broken.copy())
         logits.append(state.logits.copy())
         distance.append(state.distance.copy())
@@ -240,11 +243,12 @@ def _minimum_norm(chosen: Attack, state: SearchState, bounds: list[float]) -> tu
     clean = state.images.copy()
     # A misclassified clean image is its own adversary, at distance 0.
     state.query_excluded()
-    state.query(state.clean)
+    state.query_clean()
     state.drop(state.found)
     clean_logits = state.logits.copy()
     if len(state):
         chosen.run(state)
+    state.confirm()
     reach = np.where(state.broken, state.distance, np.inf)
     within = np.stack([reach <= bound * (1 + 1e-6) for bound in bounds])
     logits = np.where(within[:, :, None], state.logits, clean_logits)
@@ -265,40 +269,3 @@ def _tied(target: TargetModel, images: Images, threat: Threat) -> tuple[TargetMo
             "tied = True: the channels of these images differ; only copies of one grey channel can be tied"
         )
     return Tied(target), images[..., :1], math.sqrt(3.0) if threat.norm == "l2" else 1.0
-
-
-def _check(
-    target: TargetModel,
-    images: Images,
-    labels: Labels,
-    chosen: Attack,
-    threat: Threat,
-    epsilons: list[float],
-    known: int,
-) -> None:
-    name = type(chosen).__name__
-    if threat.norm not in chosen.norms:
-        raise ThreatError(f"norm = {threat.norm!r}: {name} supports {', '.join(chosen.norms)}")
-    if images.shape[1:] != target.shape or len(images) == 0:
-        expected = ("n", *target.shape)
-        raise ThreatError(
-            f"images have shape {images.shape}: the model takes ({', '.join(map(str, expected))}), n >= 1"
-        )
-    if labels.shape != (len(images),):
-        raise ThreatError(f"labels have shape {labels.shape}: expected ({len(images)},), one an image")
-    if labels.min() < 0 or labels.max() >= known:
-        raise ThreatError(
-            f"labels run from {labels.min()} to {labels.max()}: the model has classes 0 to {known - 1}"
-        )
-    if not (images.min() >= 0 and images.max() <= 1):
-        raise ThreatError(f"images run from {images.min()} to {images.max()}: give images in [0, 1]")
-    if threat.bits and np.abs(images * 255 - np.rint(images * 255)).max() > 1e-3:
-        raise ThreatError(
-            f"bits = {threat.bits}: images are not grey levels of 0 to 255; give images as files hold them, or bits = 0"
-        )
-    if not epsilons or not all(epsilon > 0 for epsilon in epsilons):
-        raise ThreatError(f"epsilons = {epsilons}: give at least one, each above 0")
-    if threat.norm == "l0" and any(epsilon != int(epsilon) for epsilon in epsilons):
-        raise ThreatError(f"epsilons = {epsilons}: with norm l0 they count pixels; give whole numbers")
-    if chosen.target_class is not None and not 0 <= chosen.target_class < target.classes:
-        raise ThreatError(f"target = {chosen.target_class}: the model has classes 0 to {target.classes - 1}")

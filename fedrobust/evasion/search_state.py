@@ -6,11 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, TargetModel, decided
+from fedrobust.evasion.models import protocol
+from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, TargetModel, decided, draws_of
 from fedrobust.evasion.rng import Keys
 from fedrobust.evasion.threat import Images, Threat
 
 Report = Callable[["SearchState"], None]
+
+DOUBTED, CONFIRMED = 8, 32
+"""How many calls of a target that averages passes confirm an adversary, within the search and once after it."""
 
 
 class Judged(NamedTuple):
@@ -28,6 +32,9 @@ class SearchState:
     attack gets logits with `query` and gradients with `gradient`, always for the unbroken images, and calls `keep` to
     drop those that it broke. Every queried image is first projected onto the threat model (and rounded, if that is of
     8-bit images), then evaluated: the best adversary found so far is kept.
+
+    Of many noisy answers to an image that is classified correctly some are wrong by chance: where the target averages
+    passes, an adversary is one only if new ones are wrong, too, in the search (`DOUBTED`) and after it (`CONFIRMED`).
 
     Args:
         target: the model.
@@ -48,8 +55,8 @@ class SearchState:
         logits: (n, classes) of `images`.
         broken: (n,) whether `images` are adversaries (success).
         distance: (n,) distance of `images` from the clean images.
-        queries: (n,) number of forward passes.
-        gradients: (n,) number of gradients.
+        queries: (n,) number of forward passes, those of gradients among them.
+        gradients: (n,) number of gradients, of which a target that averages several passes takes several.
         epsilon: bound of the perturbation; infinite for minimum-norm attacks.
         restart: whether this epsilon is attacked from the start, with all images.
     """
@@ -74,7 +81,8 @@ class SearchState:
         self._clean, self._labels, self._keys = clean, labels, keys
         self.images = clean.copy()
         self.logits = np.zeros((n, target.classes), np.float32)
-        self.broken = np.zeros(n, bool)
+        self.broken, self._sure = np.zeros(n, bool), np.zeros(n, bool)
+        self._draws = draws_of(target)
         self.distance = np.full(n, np.inf)
         self.queries, self.gradients = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.epsilon = np.inf
@@ -89,7 +97,7 @@ class SearchState:
         self.epsilon, self.restart = epsilon, restart
         if restart:
             self.broken[:], self._score[:], self.distance[:] = False, -np.inf, np.inf
-            self.images[:] = self._clean
+            self.images[:], self._sure[:] = self._clean, False
         self.begin_search()
 
     def begin_search(self) -> None:
@@ -144,7 +152,28 @@ class SearchState:
         """Query the images that are not attacked because their label is the target class."""
         left = np.flatnonzero(~self._fair)
         if len(left):
-            self.logits[left], self.distance[left] = self.target.logits(self._clean[left]), 0.0
+            self.logits[left], self.distance[left] = self._asked(self._clean[left], left), 0.0
+
+    def query_clean(self) -> None:
+        """Query the clean images, and keep their logits for `clean_logits`."""
+        logits = self.query(self.clean)
+        self.cached("clean logits", lambda: logits)
+
+    def clean_logits(self) -> Logits:
+        """Return the logits of the clean images of the unbroken images; asked once."""
+        return self.cached("clean logits", lambda: self._asked(self.clean, self._rows))
+
+    def confirm(self) -> None:
+        """Ask an averaged target again about the adversaries; those that new passes classify correctly are none."""
+        rows = np.flatnonzero(self.broken & ~self._sure)
+        if self._draws > 1 and len(rows):
+            said = self._asked(self.images[rows], rows, CONFIRMED)
+            self.logits[rows], self.broken[rows], self._score[rows] = self.judged(said, self._labels[rows])
+            self._sure[rows] = self.broken[rows]
+
+    def _asked(self, images: Images, rows: NDArray[np.int64], times: int = 1) -> Logits:
+        self.queries[rows] += times * self._draws
+        return protocol.asked_again(self.target, images, times)
 
     def steps(self, count: int) -> Iterator[int]:
         """Yield step numbers from 0 to `count` - 1; stop early when all images are broken."""
@@ -193,9 +222,11 @@ class SearchState:
         seen = self.target.gradient(
             shown, self.labels, loss, self.goals(len(shown)) if targets is None else targets
         )
-        self.gradients[self._rows] += 1
+        self.gradients[self._rows] += self._draws
         if evaluate:
             self._evaluate(shown, seen.logits)
+        else:
+            self.queries[self._rows] += self._draws
         return seen._replace(gradients=np.nan_to_num(seen.gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
     def goals(self, count: int) -> Labels | None:
@@ -230,40 +261,38 @@ class SearchState:
         Untargeted: the largest logit of a wrong class minus the label's; targeted: the logit of the target class minus
         the largest other one.
         """
-        rows = np.arange(len(labels))
-        own = labels if self.target_class is None else np.full(len(labels), self.target_class)
-        others = logits.astype(np.float64)
-        of_own = others[rows, own].copy()
-        others[rows, own] = -np.inf
-        apart = others.max(axis=1) - of_own
+        apart = protocol.margins(logits, self._own(labels))
         return apart if self.target_class is None else -apart
 
     def judged(self, logits: Logits, labels: Labels) -> Judged:
         """Return logits (n, classes) with their success and score; rows with NaN or infinity are misclassified."""
-        unwanted = labels if self.target_class is None else np.full(len(labels), self.target_class)
-        logits = decided(logits, unwanted)
+        logits = decided(logits, self._own(labels))
         answers = logits.argmax(axis=1)
         fooled = answers != labels if self.target_class is None else answers == self.target_class
         return Judged(logits, fooled, self.margins(logits, labels))
 
+    def _own(self, labels: Labels) -> Labels:
+        return labels if self.target_class is None else np.full(len(labels), self.target_class, np.int32)
+
     def _evaluate(self, shown: Images, logits: Logits) -> None:
         rows = self._rows
-        self.queries[rows] += 1
+        self.queries[rows] += self._draws
         logits, fooled, score = self.judged(logits, self._labels[rows])
-        had = self.broken[rows]
+        had, wanted = self.broken[rows], ~self.broken[rows]
         if self.minimize_norm:
-            far = self.threat.distance(shown, self._clean[rows])
-            better = np.where(fooled, ~had | (far < self.distance[rows]), ~had & (score > self._score[rows]))
+            wanted |= self.threat.distance(shown, self._clean[rows]) < self.distance[rows]
+        if self._draws > 1 and (fooled & wanted).any():
+            doubted, logits = np.flatnonzero(fooled & wanted), logits.copy()
+            said = self._asked(shown[doubted], rows[doubted], DOUBTED)
+            logits[doubted], fooled[doubted], score[doubted] = self.judged(said, self._labels[rows[doubted]])
+        if self.minimize_norm:
+            better = np.where(fooled, wanted, ~had & (score > self._score[rows]))
         else:
-            first = np.isneginf(self._score[rows])
-            further = (score > self._score[rows]) | first
+            further = (score > self._score[rows]) | np.isneginf(self._score[rows])
             better = further | np.bool_(self._last) if not self.early_stop else ~had & (fooled | further)
-            far = np.zeros(len(rows))
         at = rows[better]
         self.images[at], self.logits[at] = shown[better], logits[better]
         self.broken[at] |= fooled[better]
         self._score[at] = score[better]
-        self.distance[at] = (
-            far[better] if self.minimize_norm else self.threat.distance(shown[better], self._clean[at])
-        )
+        self.distance[at] = self.threat.distance(shown[better], self._clean[at])
         self._report(self)

@@ -46,6 +46,16 @@ class TargetModel(Protocol):
         ...
 
 
+def draws_of(target: TargetModel) -> int:
+    """Return how many passes a call of `target` makes and averages: its `draws`; 1 if it has none."""
+    return int(getattr(target, "draws", 1))
+
+
+def asked_again(target: TargetModel, images: Images, times: int) -> Logits:
+    """Return the mean of `times` calls' logits, (n, classes)."""
+    return np.mean([target.logits(images) for _ in range(times)], axis=0, dtype=np.float32)
+
+
 def decided(logits: Logits, labels: Labels) -> Logits:
     """Return logits in which rows with NaN or infinity count as misclassified: the label's logit is the smallest.
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, TargetModel
+from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, TargetModel, asked_again, draws_of
 from fedrobust.evasion.threat import Images
 
 
@@ -28,6 +28,11 @@ class Tied:
     def classes(self) -> int:
         """How many logits an image gets."""
         return self.target.classes
+
+    @property
+    def draws(self) -> int:
+        """Passes a call, as of the colour model."""
+        return draws_of(self.target)
 
     def logits(self, images: Images) -> Logits:
         """Return the logits of grey `images`."""
@@ -63,6 +68,11 @@ class StraightThrough:
         """How many logits an image gets."""
         return self.answers.classes
 
+    @property
+    def draws(self) -> int:
+        """Passes a call, as of the model under attack."""
+        return draws_of(self.answers)
+
     def logits(self, images: Images) -> Logits:
         """Return the logits of the model under attack."""
         return self.answers.logits(images)
@@ -78,7 +88,8 @@ class Averaged:
 
     Attributes:
         target: the randomised model.
-        draws: passes that are averaged.
+        draws: passes that are averaged. With two or more, an attack counts an adversary only where further means, of
+            new passes, are misclassified, too: among many means one is wrong by chance.
 
     Source: Athalye et al. (2018), Obfuscated gradients give a false sense of security, arXiv:1802.00420, section 4.2.
     """
@@ -98,7 +109,7 @@ class Averaged:
 
     def logits(self, images: Images) -> Logits:
         """Return the mean of the logits, (n, classes)."""
-        return np.mean([self.target.logits(images) for _ in range(self.draws)], axis=0, dtype=np.float32)
+        return asked_again(self.target, images, self.draws)
 
     def gradient(self, images: Images, labels: Labels, loss: str, targets: Labels | None = None) -> Slopes:
         """Return the means of logits, losses and gradients."""

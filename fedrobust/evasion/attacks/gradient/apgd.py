@@ -159,7 +159,7 @@ class AutoPGDTargeted(AutoPGD):
                 state.begin_search()
                 if not len(state):
                     return
-                answers = state.cached("clean logits", lambda: state.target.logits(state.clean))
+                answers = state.clean_logits()
                 others = answers.astype(np.float64)
                 others[np.arange(len(state)), state.labels] = -np.inf
                 aims = np.argsort(-others, axis=1, kind="stable")[:, turn].astype(np.int32)
@@ -199,7 +199,7 @@ class AutoPGDFocused(AutoPGD):
         """Search once from a random start, then restart on images of small lead."""
         for turn in range(self.restarts + 1):
             state.begin_search()
-            clean = state.cached("clean logits", lambda: state.target.logits(state.clean))
+            clean = state.clean_logits()
             lead, left = -state.margins(clean, state.labels), -state.margins(state.answers, state.labels)
             state.drop(left * turn > self.near * lead)
             if not len(state):

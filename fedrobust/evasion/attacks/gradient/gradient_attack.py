@@ -58,7 +58,7 @@ class GradientAttack(Attack):
             return None
         if not isinstance(self.target, str):
             return np.full(len(state), self.target, np.int32)
-        answers = state.cached("clean logits", lambda: state.target.logits(state.clean))
+        answers = state.clean_logits()
         others = answers.astype(np.float64)
         away = np.inf if self.target == "least-likely" else -np.inf
         others[np.arange(len(state)), state.labels] = away
