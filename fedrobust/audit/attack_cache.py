@@ -29,10 +29,11 @@ from fedrobust.evasion import (
 )
 from fedrobust.evasion.contract import Attack
 from fedrobust.evasion.models.hidden_layers import ReadOut, hidden_read_outs
-from fedrobust.evasion.models.protocol import Logits, decided
+from fedrobust.evasion.models.protocol import Logits, asked_again, decided, draws_of
 from fedrobust.evasion.models.wrappers import Averaged
 from fedrobust.evasion.rng import keys_of, uniform
 from fedrobust.evasion.run import Map
+from fedrobust.evasion.search_state import CONFIRMED
 from fedrobust.evasion.threat import Images
 
 SAMPLE = 256
@@ -90,8 +91,9 @@ class AttackCache:
 
     @cached_property
     def raw_logits(self) -> Logits:
-        """Logits of the clean images, which may be non-finite."""
-        return self.target.logits(self.audited.images)
+        """Logits of the clean images, which may be non-finite; of a stochastic model as adversaries are confirmed."""
+        times = CONFIRMED if draws_of(self.target) > 1 else 1
+        return asked_again(self.target, self.audited.images, times)
 
     @cached_property
     def varying(self) -> dict[str, int]:
@@ -118,6 +120,15 @@ class AttackCache:
             return Averaged(self.audited.target, self.plan.draws)
         return self.audited.target
 
+    @property
+    def confirmed(self) -> int:
+        """Outputs of a stochastic model whose mean decides whether a clean image or an adversary is misclassified."""
+        return CONFIRMED * self.plan.draws
+
+    def averaged(self, other: TargetModel) -> TargetModel:
+        """Return a variant of the model as it is attacked: of a stochastic model the mean of several outputs (EOT)."""
+        return other if self.target is self.audited.target else Averaged(other, self.plan.draws)
+
     @cached_property
     def substituted(self) -> tuple[TargetModel, tuple[str, ...]] | None:
         """The model with substitute gradients (BPDA), and the replaced operations; None without such operations."""
@@ -129,15 +140,14 @@ class AttackCache:
         other = self.audited.target.substituted()
         if other.compiled.obstacle:  # an operation without gradient and without substitute
             return None
-        return (Averaged(other, self.plan.draws) if self.target is not self.audited.target else other), kinds
+        return self.averaged(other), kinds
 
     @cached_property
     def softened(self) -> TargetModel | None:
         """The model with the gradients of soft roundings (BPDA); None if it does not round to the nearest."""
         if self.substituted is None or not {"Round", "Rint"} & set(self.substituted[1]):
             return None
-        other = cast(BoundModel, self.audited.target).substituted("soft")
-        return Averaged(other, self.plan.draws) if self.target is not self.audited.target else other
+        return self.averaged(cast(BoundModel, self.audited.target).substituted("soft"))
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -161,7 +171,7 @@ class AttackCache:
         target: TargetModel | None = None,
         of: str = "",
         rows: NDArray[np.bool_] | None = None,
-        nested: bool = True,
+        nested: bool | None = None,
         threat: Threat | None = None,
     ) -> Result:
         """Return the result of an attack, which is run at most once.
@@ -172,12 +182,13 @@ class AttackCache:
             target: another model to attack than the audited one.
             of: name of that model.
             rows: (n,) mask of the images to attack; None: all.
-            nested: see `attack`.
+            nested: see `attack`; None: as the attack's `nests`.
             threat: another threat model than the plan's.
         """
         wanted = tuple(sorted(epsilons or (self.plan.value,)))
         chosen = np.arange(len(self.audited)) if rows is None else np.flatnonzero(rows)
         name = f"{of}: {spec}" if of else str(spec)
+        nested = attack_named(spec).nests if nested is None else nested
         key = json.dumps([name, wanted, nested, str(threat or self.plan.threat), _digest(chosen)])
         if key not in self._results:
             self._results[key] = self._run(name, key, spec, wanted, target, chosen, nested, threat)

@@ -43,7 +43,7 @@ class AttackSuite:
     @cached_property
     def single_step(self) -> Result:
         """FGSM without a random start, for every epsilon of the curve."""
-        return self.cache.run("fgsm", self.cache.plan.values, nested=False)
+        return self.cache.run("fgsm", self.cache.plan.values)
 
     @cached_property
     def textbook(self) -> Result:

@@ -73,7 +73,7 @@ def attacks_on_file(suite: AttackSuite) -> FileUnderAttack:
     guide = through_roundings(audited.target)
     pgd = suite.pgd
     if guide is not audited.target:
-        pgd = cache.run(suite.plain, target=guide, of="through roundings")
+        pgd = cache.run(suite.plain, target=cache.averaged(guide), of="through roundings")
     runs: dict[str, Result] = {
         "float transfer": cache.run(Transfer(surrogate=guide), target=edge, of=f"file {name}"),
         PGD: cache.run(suite.plain, target=StraightThrough(edge, guide), of=f"file {name}, straight through"),

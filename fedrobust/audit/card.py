@@ -240,13 +240,19 @@ def _class(suite: AttackSuite, label: int) -> AuditedClassRecord:
     )
 
 
+def averaged_answers(cache: AttackCache) -> list[str]:
+    """Return the note on the averages that attacks of a stochastic model see; none for a deterministic one."""
+    if cache.target is cache.audited.target:
+        return []
+    return [
+        f"the model answers at random: attacks see the mean of {cache.plan.draws} answers and gradients (EOT), and an "
+        f"image counts as misclassified if the mean of {cache.confirmed} new answers is wrong"
+    ]
+
+
 def _answers_of(cache: AttackCache) -> list[str]:
     """Return notes on outputs and gradients that replaced the model's own in attacks."""
-    notes = []
-    if cache.target is not cache.audited.target:
-        notes.append(
-            f"the model answers at random: attacks see the mean of {cache.plan.draws} answers and gradients (EOT)"
-        )
+    notes = averaged_answers(cache)
     if cache.substituted is not None:
         kinds = ", ".join(cache.substituted[1])
         notes.append(f"gradients of {kinds} are also replaced by substitutes (BPDA)")

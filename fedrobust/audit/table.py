@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.audit.attack_cache import AttackCache, Report
-from fedrobust.audit.card import data_record, threat_record
+from fedrobust.audit.card import averaged_answers, data_record, threat_record
 from fedrobust.audit.companions import with_surrogate
 from fedrobust.audit.figures import clinical_record
 from fedrobust.audit.images import chosen_split
@@ -102,7 +102,7 @@ def attack_table(
         data=data_record(described, len(labels)),
         threat=threat_record(plan.threat, None, None),
         seed=plan.seed,
-        notes=tuple(notes),
+        notes=(*notes, *averaged_answers(cache)),
         clean=clinical_record(labels, cache.clean, audited.disease),
         attacked=tuple(rows),
         environment=environment or {},

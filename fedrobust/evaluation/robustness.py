@@ -12,7 +12,7 @@ from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.metrics import Metrics, measure
 from fedrobust.evaluation.multilabel import measure_multilabel
 from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
-from fedrobust.evasion import FGSM, BoundModel, CompiledModel, Threat, attack, attack_named
+from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack, attack_named
 from fedrobust.evasion.run import Map
 from fedrobust.models.layout import Weights
 
@@ -113,7 +113,7 @@ def robustness(
             threat or Threat(),
             values,
             seed,
-            nested=not isinstance(attack_named(spec), FGSM),
+            nested=attack_named(spec).nests,
             keep_images=False,
             map=map,
             chunk=chunk,

@@ -40,6 +40,8 @@ class Attack:
     """It can attack the findings of multi-label images, too."""
     ascends: ClassVar[bool] = False
     """Its last image has gone up all steps: the one that transfers; else the one of largest margin is."""
+    nests: ClassVar[bool] = True
+    """In figures by epsilon, an image that it broke counts as broken at larger ones, and is not attacked again."""
     prepares_per_epsilon: ClassVar[bool] = True
     """The result of `prepared` depends on epsilon."""
 

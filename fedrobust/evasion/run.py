@@ -227,9 +227,8 @@ def _within(
         state.keep()
     for bound in bounds:
         state.at(bound, restart=not nested)
-        if len(state):
+        for _ in state.searches():
             prepared[bound].run(state)
-        state.confirm()
         success.append(state.broken.copy())
         logits.append(state.logits.copy())
         distance.append(state.distance.copy())
@@ -246,9 +245,8 @@ def _minimum_norm(chosen: Attack, state: SearchState, bounds: list[float]) -> tu
     state.query_clean()
     state.drop(state.found)
     clean_logits = state.logits.copy()
-    if len(state):
+    for _ in state.searches():
         chosen.run(state)
-    state.confirm()
     reach = np.where(state.broken, state.distance, np.inf)
     within = np.stack([reach <= bound * (1 + 1e-6) for bound in bounds])
     logits = np.where(within[:, :, None], state.logits, clean_logits)

@@ -13,8 +13,8 @@ from fedrobust.evasion.threat import Images, Threat
 
 Report = Callable[["SearchState"], None]
 
-DOUBTED, CONFIRMED = 8, 32
-"""How many calls of a target that averages passes confirm an adversary, within the search and once after it."""
+DOUBTED, CONFIRMED, SEARCHES = 8, 32, 3
+"""Calls of a target that averages passes which confirm an adversary, within the search and after it; most searches."""
 
 
 class Judged(NamedTuple):
@@ -163,10 +163,17 @@ class SearchState:
         """Return the logits of the clean images of the unbroken images; asked once."""
         return self.cached("clean logits", lambda: self._asked(self.clean, self._rows))
 
-    def confirm(self) -> None:
-        """Ask an averaged target again about the adversaries; those that new passes classify correctly are none."""
-        rows = np.flatnonzero(self.broken & ~self._sure)
-        if self._draws > 1 and len(rows):
+    def searches(self) -> Iterator[None]:
+        """Yield once; where the target averages passes, again for images whose adversaries new ones do not confirm."""
+        for search in range(SEARCHES):
+            if search:
+                self.begin_search()
+                self.drop(self.found)
+            if len(self):
+                yield
+            rows = np.flatnonzero(self.broken & ~self._sure)
+            if self._draws == 1 or not len(rows):
+                return
             said = self._asked(self.images[rows], rows, CONFIRMED)
             self.logits[rows], self.broken[rows], self._score[rows] = self.judged(said, self._labels[rows])
             self._sure[rows] = self.broken[rows]
@@ -190,25 +197,19 @@ class SearchState:
     def query(self, images: Images) -> Logits:
         """Return the logits of `images`, one for each unbroken image, after projection; evaluate them."""
         shown = self.projected(images)
-        logits = self.target.logits(shown)
-        self._evaluate(shown, logits)
-        return logits
+        return self._evaluate(shown, self.target.logits(shown))
 
     def query_many(self, images: Images) -> Logits:
         """Return logits (n, k, classes) of k candidates an image, (n, k, height, width, channels); evaluate them."""
         n, k = images.shape[:2]
         shown = np.stack([self.projected(images[:, place]) for place in range(k)], axis=1)
         logits = self.target.logits(shown.reshape(n * k, *shown.shape[2:])).reshape(n, k, -1)
-        for place in range(k):
-            self._evaluate(shown[:, place], logits[:, place])
-        return logits
+        return np.stack([self._evaluate(shown[:, place], logits[:, place]) for place in range(k)], axis=1)
 
     def margins_of_many(self, images: Images) -> NDArray[np.float64]:
         """Return the margins (n, k) of k candidates an image, (n, k, height, width, channels); evaluate them."""
         logits = self.query_many(images)
-        return np.stack(
-            [self.margins(logits[:, place], self.labels) for place in range(images.shape[1])], axis=1
-        )
+        return np.stack([self.margins(each, self.labels) for each in logits.swapaxes(0, 1)], axis=1)
 
     def gradient(
         self, images: Images, loss: str, targets: Labels | None = None, evaluate: bool = True
@@ -219,15 +220,13 @@ class SearchState:
         gradient that are not finite become 0.
         """
         shown = self.projected(images)
-        seen = self.target.gradient(
-            shown, self.labels, loss, self.goals(len(shown)) if targets is None else targets
-        )
+        aims = self.goals(len(shown)) if targets is None else targets
+        seen = self.target.gradient(shown, self.labels, loss, aims)
         self.gradients[self._rows] += self._draws
-        if evaluate:
-            self._evaluate(shown, seen.logits)
-        else:
+        if not evaluate:
             self.queries[self._rows] += self._draws
-        return seen._replace(gradients=np.nan_to_num(seen.gradients, nan=0.0, posinf=0.0, neginf=0.0))
+        said = self._evaluate(shown, seen.logits) if evaluate else seen.logits
+        return Slopes(said, seen.losses, np.nan_to_num(seen.gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
     def goals(self, count: int) -> Labels | None:
         """Return what the losses of `count` images are given as targets where the attack has none; None: the labels."""
@@ -274,17 +273,19 @@ class SearchState:
     def _own(self, labels: Labels) -> Labels:
         return labels if self.target_class is None else np.full(len(labels), self.target_class, np.int32)
 
-    def _evaluate(self, shown: Images, logits: Logits) -> None:
+    def _evaluate(self, shown: Images, said: Logits) -> Logits:
+        """Keep the best images, and return what is said of them, where it was doubted by the confirming passes."""
         rows = self._rows
         self.queries[rows] += self._draws
-        logits, fooled, score = self.judged(logits, self._labels[rows])
+        logits, fooled, score = self.judged(said, self._labels[rows])
         had, wanted = self.broken[rows], ~self.broken[rows]
         if self.minimize_norm:
             wanted |= self.threat.distance(shown, self._clean[rows]) < self.distance[rows]
         if self._draws > 1 and (fooled & wanted).any():
-            doubted, logits = np.flatnonzero(fooled & wanted), logits.copy()
-            said = self._asked(shown[doubted], rows[doubted], DOUBTED)
-            logits[doubted], fooled[doubted], score[doubted] = self.judged(said, self._labels[rows[doubted]])
+            doubted, said, logits = np.flatnonzero(fooled & wanted), said.copy(), logits.copy()
+            said[doubted] = self._asked(shown[doubted], rows[doubted], DOUBTED)
+            again = self.judged(said[doubted], self._labels[rows[doubted]])
+            logits[doubted], fooled[doubted], score[doubted] = again
         if self.minimize_norm:
             better = np.where(fooled, wanted, ~had & (score > self._score[rows]))
         else:
@@ -296,3 +297,4 @@ class SearchState:
         self._score[at] = score[better]
         self.distance[at] = self.threat.distance(shown[better], self._clean[at])
         self._report(self)
+        return said

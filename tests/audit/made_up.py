@@ -69,6 +69,7 @@ def search(n=200, classes=2, effort="standard", differentiable=True, right=None,
         substituted=given.pop("substituted", None),
         target=target,
         run=run,
+        averaged=lambda other: other,
     )
     return SimpleNamespace(
         cache=evidence, epsilon=EPSILON, plain="pgd(steps=20)", asked=asked, steps=20, **given

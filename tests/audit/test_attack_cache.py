@@ -133,6 +133,16 @@ def test_an_attack_is_run_once_for_each_way_to_ask_for_it(attacks):
     assert found[6].name == "other: noise"
 
 
+def test_one_step_is_run_at_every_epsilon_from_the_start(attacks):
+    """As in studies: FGSM at an epsilon is the step of that size, not the best of smaller ones."""
+    made = AttackCache(audited(), PLAN)
+    found = made.run("fgsm", [0.1, 0.2])
+    made.run("pgd", [0.1, 0.2])
+    assert [one["nested"] for one in attacks] == [False, True]
+    assert made.run("fgsm", [0.1, 0.2], nested=False) is found
+    assert made.run("fgsm", [0.1, 0.2], nested=True) is not found
+
+
 def test_without_images_nothing_is_run(attacks):
     found = AttackCache(audited(), PLAN).run("noise", [0.1, 0.2], rows=np.zeros(10, bool))
     assert not attacks

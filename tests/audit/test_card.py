@@ -193,11 +193,12 @@ def test_the_curve_is_that_of_one_step_and_of_many(searched):
 def test_notes_say_what_attacks_saw_in_the_models_place(searched):
     searched.cache.audited = replace(searched.cache.audited, notes=("read as 0..255",))
     assert made(searched, []).content["notes"] == ["read as 0..255"]
-    searched.cache.target = object()
+    searched.cache.target, searched.cache.confirmed = object(), 256
     searched.cache.substituted = (None, ("Round", "Floor"))
     assert made(searched, []).content["notes"] == [
         "read as 0..255",
-        "the model answers at random: attacks see the mean of 8 answers and gradients (EOT)",
+        "the model answers at random: attacks see the mean of 8 answers and gradients (EOT), and an image counts as "
+        "misclassified if the mean of 256 new answers is wrong",
         "gradients of Round, Floor are also replaced by substitutes (BPDA)",
     ]
 

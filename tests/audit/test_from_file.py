@@ -486,3 +486,16 @@ def test_a_table_does_not_put_down_to_an_attack_what_was_wrong_before():
     assert table.attacked[0].metrics.correct == 5
     assert table.attacked[0].broken == 0
     assert table.data.split == "validation"
+
+
+def test_a_table_of_a_stochastic_function_says_that_answers_are_means():
+    draw = np.random.default_rng(0)
+
+    def noisy(images):
+        return shade(images) + draw.normal(0, 0.05, (len(images), 2)).astype(np.float32)
+
+    table = attack_table(noisy, dataset(), Plan(effort="quick"), ["noise(draws=2)"], images=20)
+    assert table.notes[-1] == (
+        "the model answers at random: attacks see the mean of 2 answers and gradients (EOT), and an image counts as "
+        "misclassified if the mean of 64 new answers is wrong"
+    )

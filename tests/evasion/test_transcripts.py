@@ -307,7 +307,6 @@ def test_auto_pgd_towards_each_class_in_turn():
 
     def walk():
         yield CLEAN
-        yield CLEAN
         for turn, aim in enumerate(order[:2]):
             start = ball(LINF, 0.15, apart(KEYS, 1000 * (turn + 1)))
             yield from auto_pgd(model, LINF, 0.15, 5, start, {2, 3, 4, 5}, "difference", int(aim))

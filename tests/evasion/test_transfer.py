@@ -281,3 +281,20 @@ def test_an_attack_of_another_norm_is_refused():
     images, spec = images_of(2), Transfer(surrogate=Linear(), attack="one-pixel")
     with pytest.raises(ThreatError, match=r"norm = 'linf': attack = 'one-pixel' supports l0"):
         attack(Linear(), images, np.zeros(2, np.int32), spec, Threat(), [0.1])
+
+
+def test_a_target_class_of_the_attack_on_the_surrogate_is_that_of_the_transfer():
+    """From the model to itself it is the attack itself, and leaves images of the target class alone."""
+    images = images_of(40)
+    labels = Linear().logits(images).argmax(axis=1).astype(np.int32)
+    inner = "pgd(steps=10, target=1, loss='margin')"
+    alone = attack(Linear(), images, labels, inner, Threat(), [0.2], seed=2)
+    spec = Transfer(surrogate=Linear(), attack=inner)
+    found = attack(Linear(), images, labels, spec, Threat(), [0.2], seed=2)
+    assert alone.success[0, labels != 1].mean() > 0.5
+    np.testing.assert_array_equal(found.success, alone.success)
+    assert not found.success[0, labels == 1].any()
+    with pytest.raises(ThreatError, match="target = 3: the model has classes 0 to 2"):
+        attack(
+            Linear(), images, labels, Transfer(surrogate=Linear(), attack="pgd(target=3)"), Threat(), [0.2]
+        )

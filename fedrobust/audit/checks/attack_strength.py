@@ -130,9 +130,8 @@ def attack_validated(suite: AttackSuite) -> Finding:
         return not_applicable("failing attack: planted masking is not seen", rule, sentence, source)
     if isinstance(audited.target, BoundModel):
         # A power of two: the products are exact, and only what the scale does to the attack can differ.
-        hidden = suite.cache.run(
-            suite.plain, target=replace(audited.target, scale=1024.0), of="logits x 1024"
-        ).success[0]
+        masked = suite.cache.averaged(replace(audited.target, scale=1024.0))
+        hidden = suite.cache.run(suite.plain, target=masked, of="logits x 1024").success[0]
         sharp, lost, won = int(hidden.sum()), int((broken & ~hidden).sum()), int((hidden & ~broken).sum())
         failed = lost - won > max(1, 0.01 * n) and mcnemar(lost, won) < SURE
         figure = f"{sharp} of {n} broken with masked gradients, {plain} without"

@@ -93,6 +93,11 @@ class Transfer(Attack):
             )
 
     @property
+    def target_class(self) -> int | None:
+        """That of the attack on the surrogate: the model has to answer it."""
+        return attack_named(self.attack).target_class
+
+    @property
     def passes(self) -> int:
         """One query; passes of the surrogate do not count."""
         return 1

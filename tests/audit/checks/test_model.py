@@ -79,6 +79,7 @@ def test_answers_that_differ_are_a_stochastic_defence(clean, moved, failed):
         varying={"clean": clean, "moved": moved},
         sampled=np.zeros(20),
         plan=SimpleNamespace(draws=8),
+        confirmed=256,
     )
     found = deterministic(evidence)
     assert (found.failed, found.weight) == (failed, Weight.NOT_PROVEN)
@@ -88,7 +89,8 @@ def test_answers_that_differ_are_a_stochastic_defence(clean, moved, failed):
     assert found.details == {"clean": clean, "moved": moved, "n": 20}
     assert found.sentence == (
         "The model is stochastic: its outputs for one image differ. All attacks used the mean of 8 outputs and "
-        "gradients (EOT); an attacker who averages more does better."
+        "gradients (EOT), and an image counts as misclassified if the mean of 256 new outputs is wrong, so that no "
+        "image is broken by chance; an attacker who averages more gradients may break more."
         if failed
         else "The model is deterministic."
     )

@@ -23,6 +23,7 @@ class FGSM(GradientAttack):
     """
 
     multilabel: ClassVar[bool] = True
+    nests: ClassVar[bool] = False  # one step of the full epsilon, as in publications
 
     random_start: bool = False
 
