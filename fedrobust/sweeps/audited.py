@@ -4,17 +4,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fedrobust.config import Experiment, default
 from fedrobust.sweeps.paired import Paired, holm, paired
 from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import SEED, measured
-from fedrobust.sweeps.spread import share_limits
 from fedrobust.sweeps.values import flattened, shown
-
-if TYPE_CHECKING:
-    import pandas
 
 ROBUST, CLEAN = "audited balanced_accuracy", "balanced_accuracy"
 
@@ -35,8 +31,11 @@ class Audited:
         robust: balanced accuracy under the worst attack on each audited image, of each seed.
         limits: the 95 % interval of `robust` over images, with one seed.
         worst_class: recall of the worst class under the same attacks, of each seed.
-        gain: `robust` less that of the control with the same seed; None for the control, or without one.
-        cost: `clean` of the control with the same seed, less its own.
+        control: name of its control: the combination that is equal but for the recipe and the prediction-time
+            defence, plain training of equal length, where that was measured; else the table's. "" for the table's
+            control itself, or without one.
+        gain: `robust` less that of its control with the same seed; None without one.
+        cost: `clean` of its control with the same seed, less its own.
         verdicts: word of the audit -> number of seeds.
         seconds: of training, mean over seeds.
         images: that were audited.
@@ -49,6 +48,7 @@ class Audited:
     robust: tuple[float, ...]
     limits: tuple[float, float] | None
     worst_class: tuple[float, ...]
+    control: str
     gain: Paired | None
     cost: Paired | None
     verdicts: Mapping[str, int]
@@ -68,7 +68,8 @@ class AuditedTable:
 
     Attributes:
         where: the swept values of data and poisoning, as text.
-        control: name of the combination that the others are compared with; "" if there is none.
+        control: name of the combination that those without a control of their own are compared with; "" if there is
+            none.
         chance: balanced accuracy of a constant classifier; None if no cell has it.
         combinations: all of them.
     """
@@ -79,6 +80,12 @@ class AuditedTable:
     combinations: tuple[Audited, ...]
 
     @property
+    def own_controls(self) -> str:
+        """A sentence on combinations with a control of their own, "" without any."""
+        others = {one.control for one in self.combinations} - {"", self.control}
+        return OWN_CONTROLS_LINE if others else ""
+
+    @property
     def degenerate(self) -> str:
         """A sentence on the place of combinations with a degenerate run, "" without any."""
         return DEGENERATE_LINE if any(one.degenerate for one in self.combinations) else ""
@@ -86,6 +93,10 @@ class AuditedTable:
 
 DEFENDING = ("training.recipe", "model.defence")
 """Keys whose default is no defence."""
+
+OWN_CONTROLS_LINE = (
+    "Where another control is named, it shares the combination's other values, and has no defence."
+)
 
 DEGENERATE_LINE = (
     "Combinations with a degenerate run stand last and are not marked: without an attack such a model cannot be told "
@@ -98,8 +109,10 @@ def audited_tables(rows: Sequence[Row]) -> list[AuditedTable]:
 
     The control is the combination with the most swept values at their defaults: plain training without a
     prediction-time defence where these are swept. Of several, it is the first. There is none where no value is at its
-    default, or each combination has a recipe or a prediction-time defence, as where the others were not measured. Gain
-    and cost are paired by seed, with Student's t; the p of gains is corrected for their number (Holm).
+    default, or each combination has a recipe or a prediction-time defence, as where the others were not measured. A
+    combination with a defence has a control of its own where the one without it was measured that shares its other
+    values: the gain of a recipe with more epochs is not that of the epochs. Gain and cost are paired by seed, with
+    Student's t; the p of gains is corrected for their number (Holm).
 
     Args:
         rows: cells of a sweep; those without an audit are left out.
@@ -127,53 +140,10 @@ def audited_tables(rows: Sequence[Row]) -> list[AuditedTable]:
     return [_table(where, group, own) for where, group in places.items()]
 
 
-def audited_frame(rows: Sequence[Row]) -> "pandas.DataFrame":
-    """Return the tables as one, a row a combination; unknown values are missing.
-
-    ``robust low`` and ``robust high`` are the 95 % interval over images with one seed, else that of the mean over
-    seeds, or the smallest and the largest seed where it exceeds 0 to 1. Intervals of gain and cost end at -1 and 1.
-    """
-    import pandas
-
-    found = []
-    for table in audited_tables(rows):
-        for one in table.combinations:
-            low, high = one.limits or share_limits(one.robust) or (None, None)
-            found.append(
-                {
-                    **({"where": table.where} if table.where else {}),
-                    "combination": one.name,
-                    "seeds": len(one.robust),
-                    "images": one.images,
-                    "clean": fmean(one.clean),
-                    "robust": fmean(one.robust),
-                    "robust low": low,
-                    "robust high": high,
-                    "worst class": fmean(one.worst_class) if one.worst_class else None,
-                    **_difference("gain", one.gain),
-                    "gain p": one.gain.adjusted if one.gain else None,
-                    **_difference("cost", one.cost),
-                    "verdicts": verdicts_of(one),
-                    "training-seconds": one.seconds,
-                    "front": one.front,
-                }
-            )
-    return pandas.DataFrame(found)
-
-
 def verdicts_of(one: Audited) -> str:
     """Return the verdicts of a combination's audits as text, with their numbers where they differ."""
     several = len(one.verdicts) > 1
     return ", ".join(f"{count} {word}" if several else word for word, count in one.verdicts.items())
-
-
-def _difference(name: str, pair: Paired | None) -> dict[str, float | None]:
-    known = pair is not None and pair.seeds > 0
-    return {
-        name: pair.difference if pair and known else None,
-        f"{name} low": pair.low if pair else None,
-        f"{name} high": pair.high if pair else None,
-    }
 
 
 def _table(where: str, rows: Sequence[Row], keys: Sequence[str]) -> AuditedTable:
@@ -184,11 +154,10 @@ def _table(where: str, rows: Sequence[Row], keys: Sequence[str]) -> AuditedTable
     control = _control(own)
     names = {key: _name(values, own.get(control, {})) for key, values in own.items()}
     robust, clean = (_by_seed(groups, figure) for figure in (ROBUST, CLEAN))
-    others = [key for key in groups if control and key != control]
-    gains = dict(
-        zip(others, holm([paired(key, control, {"": robust}).within(1.0) for key in others]), strict=True)
-    )
-    costs = {key: paired(control, key, {"": clean}).within(1.0) for key in others}
+    controls = {key: _undefended(key, own) or control for key in groups if control and key != control}
+    pairs = [paired(key, other, {"": robust}).within(1.0) for key, other in controls.items()]
+    gains = dict(zip(controls, holm(pairs), strict=True))
+    costs = {key: paired(other, key, {"": clean}).within(1.0) for key, other in controls.items()}
     points = {
         key: (fmean(_values(group, CLEAN)), fmean(_values(group, ROBUST)))
         for key, group in groups.items()
@@ -198,6 +167,7 @@ def _table(where: str, rows: Sequence[Row], keys: Sequence[str]) -> AuditedTable
         _audited(
             names[key],
             group,
+            names.get(controls.get(key, ""), ""),
             gains.get(key),
             costs.get(key),
             key in points and not any(dominates(other, points[key]) for other in points.values()),
@@ -220,7 +190,7 @@ def dominates(other: tuple[float, float], one: tuple[float, float]) -> bool:
 
 
 def _audited(
-    name: str, rows: Sequence[Row], gain: Paired | None, cost: Paired | None, front: bool
+    name: str, rows: Sequence[Row], control: str, gain: Paired | None, cost: Paired | None, front: bool
 ) -> Audited:
     words = [row.verdict for row in rows if row.verdict]
     first = rows[0].figures
@@ -231,6 +201,7 @@ def _audited(
         _values(rows, ROBUST),
         limits if len(rows) == 1 else None,
         _values(rows, "audited worst-class recall"),
+        control,
         gain,
         cost,
         {word: words.count(word) for word in dict.fromkeys(words)},
@@ -252,6 +223,13 @@ def _control(own: Mapping[str, Mapping[str, Any]]) -> str:
         if count > most and all(usual.get(key, True) for key in DEFENDING):
             found, most = combination, count
     return found
+
+
+def _undefended(combination: str, own: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the combination without a recipe or prediction-time defence, otherwise equal; "" if there is no other."""
+    usual = {key: default(Experiment, key) for key in DEFENDING if key in own[combination]}
+    twin = {**own[combination], **usual}
+    return next((key for key, values in own.items() if key != combination and values == twin), "")
 
 
 def _values_of(row: Row, keys: Iterable[str]) -> dict[str, Any]:

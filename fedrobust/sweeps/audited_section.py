@@ -87,7 +87,7 @@ def _section(table: AuditedTable) -> AuditedSection:
     )
     return AuditedSection(
         table,
-        tuple(line(one) for one in found),
+        tuple(line(one, table.control) for one in found),
         dots if len(found) > 1 else (),
         tuple((across(value), f"{value:.0%}") for value in _marks(low, high)),
         tuple((down(value), f"{value:.0%}") for value in _marks(bottom, top)),
@@ -95,15 +95,19 @@ def _section(table: AuditedTable) -> AuditedSection:
     )
 
 
-def line(one: Audited) -> tuple[str, ...]:
-    """Return the figures of a combination as texts, in the order of `HEADS`; accuracies and differences in percent."""
+def line(one: Audited, control: str = "") -> tuple[str, ...]:
+    """Return the figures of a combination as texts, in the order of `HEADS`; accuracies and differences in percent.
+
+    A control of its own, other than the table's `control`, is named.
+    """
+    beside = f" beside {one.control}" if control and one.control not in ("", control) else ""
     return (
         one.name,
         _score(one.clean),
         _score(one.robust, one.limits),
         _score(one.worst_class),
-        _difference(one.gain),
-        _difference(one.cost),
+        _difference(one.gain) + beside,
+        _difference(one.cost) + beside,
         verdicts_of(one) or "–",
         "–" if one.seconds is None else duration(one.seconds),
         str(len(one.robust)),

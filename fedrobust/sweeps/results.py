@@ -13,7 +13,7 @@ from fedrobust.config.old_keys import modern
 from fedrobust.errors import FedrobustError
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.record import RunRecord
-from fedrobust.sweeps.audited import audited_frame
+from fedrobust.sweeps.audited_frame import audited_frame
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.controls import with_controls
 from fedrobust.sweeps.figures import final_figures, round_figures

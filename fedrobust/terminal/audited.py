@@ -24,7 +24,11 @@ def audited_output(rows: Sequence[Row]) -> Iterator[Table | str]:
         chance = section.table.chance
         constant = "" if chance is None else f"A constant classifier has {100 * chance:.1f}. "
         degenerate = f" {section.table.degenerate}" if section.table.degenerate else ""
-        yield NOTE.format(constant=constant, control=beside, degenerate=degenerate)
+        yield NOTE.format(
+            constant=constant,
+            control=beside + (f"{own} " if (own := section.table.own_controls) else ""),
+            degenerate=degenerate,
+        )
 
 
 def _table(section: AuditedSection) -> Table:

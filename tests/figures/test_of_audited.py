@@ -54,8 +54,8 @@ def test_the_place_of_a_name_is_where_it_is_drawn():
 
 
 def test_a_table_of_one_combination_has_no_figure_and_places_have_one_each():
-    one = Audited("plain", (0.9,), (0.1,), None, (), None, None, {}, 3.0, 50, True)
-    two = Audited("pgd", (0.8,), (0.5,), None, (), None, None, {}, None, 50, True)
+    one = Audited("plain", (0.9,), (0.1,), None, (), "", None, None, {}, 3.0, 50, True)
+    two = Audited("pgd", (0.8,), (0.5,), None, (), "plain", None, None, {}, None, 50, True)
     table = AuditedTable("data.name = a", "plain", 0.5, (one, two))
     assert figures_of_audits([AuditedTable("", "plain", 0.5, (one,))]) == []
     assert [each.name for each in figures_of_audits([table])] == ["audited"]

@@ -9,7 +9,8 @@ import fedrobust
 from fedrobust.config import Experiment
 from fedrobust.figures.of_audited import figures_of_audits
 from fedrobust.runs.record import RunRecord
-from fedrobust.sweeps.audited import audited_frame, audited_tables
+from fedrobust.sweeps.audited import audited_tables
+from fedrobust.sweeps.audited_frame import audited_frame
 from fedrobust.sweeps.audited_section import audited_sections, limits, line
 from fedrobust.sweeps.cell import Cell
 from fedrobust.sweeps.figures import final_figures
@@ -96,6 +97,43 @@ def test_the_control_is_the_combination_with_the_most_defaults_the_first_of_seve
     (table,) = audited_tables([row("pgd", 0.8, 0.5, defence="jpeg"), row("trades", 0.8, 0.6, defence="jpeg")])
     assert table.control == ""
     assert all(one.gain is None for one in table.combinations)
+
+
+def test_a_defence_is_beside_plain_training_of_equal_length():
+    """PGD with four epochs gains 0.3 over four plain epochs; over one plain epoch it would be 0.5."""
+
+    def longer(made, epochs):
+        study = made.experiment | {"training": {**made.experiment["training"], "epochs": epochs}}
+        return replace(made, settings=made.settings | {"training.epochs": epochs}, experiment=study)
+
+    rows = [longer(row("plain", 0.9, 0.0), 1), longer(row("plain", 0.8, 0.2), 4)]
+    rows += [
+        longer(row("pgd", 0.85, 0.4), 1),
+        longer(row("pgd", 0.7, 0.5), 4),
+        longer(row("trades", 0.7, 0.3), 2),
+    ]
+    found = by_name(rows)
+    beside = {name: (one.control, one.gain and round(one.gain.difference, 9)) for name, one in found.items()}
+    assert beside == {
+        "plain, epochs 1": ("", None),
+        "epochs 4": ("plain, epochs 1", 0.2),
+        "pgd": ("plain, epochs 1", 0.4),
+        "pgd, epochs 4": ("epochs 4", 0.3),
+        "trades, epochs 2": ("plain, epochs 1", 0.3),
+    }
+    assert found["pgd, epochs 4"].cost.difference == pytest.approx(0.1)
+    (section,) = audited_sections(rows)
+    assert section.lines[0][:6] == (
+        "pgd, epochs 4",
+        "70.0",
+        "50.0",
+        "–",
+        "+30.0 beside epochs 4",
+        "+10.0 beside epochs 4",
+    )
+    assert section.table.own_controls.startswith("Where another control is named")
+    assert audited_tables(rows[::2])[0].own_controls == ""
+    assert next(iter(audited_frame(rows)["control"].dropna())) == "epochs 4"
 
 
 @pytest.mark.parametrize(
