@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedrobust.api.studies import experiment
+from fedrobust.data.class_names import names_in
 from fedrobust.data.dataset import DataError
 from fedrobust.data.hospital_file import read_hospital_file
 from fedrobust.data.importing.options import ImportOptions
@@ -123,7 +124,7 @@ def import_arrays(
         sites=sites,
         patients=patients,
         image_splits=image_splits,
-        classes=chosen.classes,
+        classes=names_in(chosen.classes),
         window=chosen.window,
     )
     return import_source(listed, Path(out), chosen, force)

@@ -52,7 +52,10 @@ def data_import(
         ),
     ] = "",
     disease: Annotated[
-        str, typer.Option(help="Classes that mean disease, with commas (semicolons, if a name has a comma).")
+        str,
+        typer.Option(
+            help="Classes that mean disease, with commas (semicolons, if one of several names has a comma)."
+        ),
     ] = "",
     fit: Annotated[
         str, typer.Option(help="pad: the whole image on a black square; crop: its largest central square.")
@@ -96,8 +99,8 @@ def data_import(
             splits=numbers("--splits", splits, "/", 3, "70/10/20"),
             seed=seed,
             window=numbers("--window", window, ":", 2, "-1000:400") if window else None,
-            classes=_names(classes),
-            disease=_names(disease),
+            classes=classes,
+            disease=disease,
             duplicates=duplicates,
             unreadable=unreadable,
         )
@@ -164,16 +167,6 @@ def numbers(option: str, text: str, separator: str, count: int, example: str) ->
     if len(found) != count:
         fail(f"{option} {text}: allowed: {count} numbers with {separator!r} between them, such as {example}")
     return found
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Return the names between commas, or between semicolons where there are any: a name may contain a comma.
-
-    Example:
-        >>> _names("benign, malignant"), _names("normal, benign; malignant"), _names("normal, benign;")
-        (('benign', 'malignant'), ('normal, benign', 'malignant'), ('normal, benign',))
-    """
-    return tuple(name.strip() for name in text.split(";" if ";" in text else ",") if name.strip())
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.archive import declared
+from fedrobust.data.class_names import as_option, quoted
 from fedrobust.data.dataset import DataError, Split
 from fedrobust.data.duplicates import Duplicates, duplicates
 from fedrobust.data.hospital_file import HospitalFile, class_counts, read_hospital_file
@@ -130,8 +131,8 @@ def _why_not_like(file: HospitalFile, expected: Expected) -> str:
         )
     if file.named and names != wanted:
         return (
-            f"classes {', '.join(names)}, {expected.name} has {', '.join(wanted)}, in this order: import them again "
-            f"with classes = {','.join(wanted)}"
+            f"classes {quoted(names)}, {expected.name} has {quoted(wanted)}, in this order: import them again with "
+            f"classes = {as_option(wanted)!r}"
         )
     if file.problem.multilabel != expected.multilabel:
         kinds = {True: "several findings an image", False: "one class an image"}

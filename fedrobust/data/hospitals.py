@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fedrobust.data.class_names import quoted
 from fedrobust.data.conversion import common
 from fedrobust.data.dataset import DataError, Dataset, Split, digest
 from fedrobust.data.hospital_file import HospitalFile, read_hospital_file
@@ -119,8 +120,8 @@ def _check_alike(files: Sequence[HospitalFile], names: Sequence[str]) -> None:
             own, first = getattr(file.annotations, what), getattr(those[0].annotations, what)
             if own != first:
                 raise DataError(
-                    f"{file.path}: {what} {', '.join(map(str, own))}, in {those[0].path} {', '.join(map(str, first))}; "
-                    "allowed: the same in each file, in the same order"
+                    f"{file.path}: {what} {quoted(own)}, in {those[0].path} {quoted(first)}; allowed: the same in "
+                    "each file, in the same order"
                 )
     for file in files:
         if named and file.classes > named[0].classes:

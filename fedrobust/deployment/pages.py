@@ -2,13 +2,13 @@
 
 import datetime
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 
 import fedrobust
 from fedrobust.config import Experiment
+from fedrobust.data.class_names import as_option
 from fedrobust.deployment.certificates import read_certificate
 from fedrobust.deployment.folders import Server
 from fedrobust.deployment.site import LEDGER, Site
@@ -103,18 +103,6 @@ def _write_service(folder: Path, *, name: str, **content: str) -> None:
     _write(folder / "Containerfile", text)
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names as ``fedrobust data import --classes`` takes them.
-
-    Example:
-        >>> listed(("benign", "malignant")), listed(("malignant", "normal, benign")), listed(("normal, benign",))
-        ('benign,malignant', 'malignant;normal, benign', 'normal, benign;')
-    """
-    if not any("," in name for name in names):
-        return ",".join(names)
-    return ";".join(names) + (";" if len(names) == 1 else "")
-
-
 def _rendered(template: str, **content: object) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fedrobust.deployment"),
@@ -126,7 +114,7 @@ def _rendered(template: str, **content: object) -> str:
         autoescape=False,
     )
     environment.filters["quote"] = shlex.quote
-    environment.filters["listed"] = listed
+    environment.filters["as_option"] = as_option
     return environment.get_template(template).render(content)
 
 

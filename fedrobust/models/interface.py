@@ -78,9 +78,10 @@ model's outputs, separated by commas: numbers 0 to 1
     order = tuple(known.get(part.strip().casefold(), -1) for part in _parts(text, names))
     if sorted(order) != list(range(classes)):
         named = f", or {', '.join(map(repr, names))}" if names else ""
+        between = "semicolons" if any("," in str(name) for name in names) else "commas"
         raise ConfigError(
             f"labels = {shortened(text)}: name each of the data's {classes} labels once, in the order of the model's "
-            f"outputs, separated by commas: numbers 0 to {classes - 1}{named}"
+            f"outputs, separated by {between}: numbers 0 to {classes - 1}{named}"
         )
     return order
 

@@ -93,7 +93,10 @@ def test_what_should_be_looked_at_is_told(written, changes, warning):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"label_names": NAMES[::-1]}, "classes ill, healthy, .* has healthy, ill, in this order"),
+        (
+            {"label_names": NAMES[::-1]},
+            "classes 'ill', 'healthy', .* has 'healthy', 'ill', in this order: .*classes = 'healthy,ill'",
+        ),
         (
             {split + "_images": np.zeros((12, 9, 9), np.uint8) for split in ("train", "val", "test")},
             r"\(9, 9, 1\)",

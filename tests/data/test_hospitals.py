@@ -77,7 +77,7 @@ def test_the_digest_tells_who_has_which_image(written):
         ),
         (
             {"label_names": np.array(["ill", "healthy"])},
-            "b.npz: label_names ill, healthy, in .*a.npz healthy, ill",
+            "b.npz: label_names 'ill', 'healthy', in .*a.npz 'healthy', 'ill'",
         ),
         ({"disease": np.array([0])}, "b.npz: disease 0, in .*a.npz 1"),
         ({"train_labels": np.arange(4)}, "b.npz: labels go up to 3, .*a.npz names 2 classes"),

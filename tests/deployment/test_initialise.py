@@ -12,7 +12,6 @@ from deployed import SITES, hospital, study, written
 from typer.testing import CliRunner
 
 from fedrobust import cli
-from fedrobust.cli.own_data import _names
 from fedrobust.config import Experiment
 from fedrobust.deployment import certificates, initialise, renewal
 from fedrobust.deployment.dry_run import study_of
@@ -20,7 +19,6 @@ from fedrobust.deployment.folder_file import DeploymentError
 from fedrobust.deployment.folders import Deployment, Server, opened, server_folder, site_folder
 from fedrobust.deployment.inspection import inspect, inspect_server, inspect_site
 from fedrobust.deployment.keys import read_node_keys
-from fedrobust.deployment.pages import listed
 from fedrobust.deployment.server_study import server_study, site_files
 from fedrobust.deployment.site import Site
 from fedrobust.errors import FedrobustError
@@ -236,7 +234,7 @@ def test_images_that_are_missing_or_do_not_fit_are_named(deployment, tmp_path):
     hospital(tmp_path / "large.npz", 0, size=32)
     assert "does not fit: images of (32, 32, 1)" in with_data(tmp_path / "large.npz")
     hospital(tmp_path / "other.npz", 0, classes=("a", "b"))
-    assert "does not fit: classes a, b" in with_data(tmp_path / "other.npz")
+    assert "does not fit: classes 'a', 'b'" in with_data(tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize(
@@ -354,8 +352,3 @@ def test_settings_are_toml_with_the_host_and_the_ports(deployed):
         "control-port": 9000,
         "sites": list(SITES),
     }
-
-
-@pytest.mark.parametrize("names", [("a", "b"), ("malignant", "normal, benign"), ("normal, benign",)])
-def test_classes_in_instructions_are_read_as_they_are(names):
-    assert _names(listed(names)) == names

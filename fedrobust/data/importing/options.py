@@ -26,8 +26,9 @@ class ImportOptions:
         splits: shares of train, val and test, of the images that have no split yet; they may be percentages.
         seed: draws the splits and the images of the picture sheet.
         window: values that become black and white, of pixels deeper than 8 bits; None: see `fedrobust.data.importing`.
-        classes: names of the classes in the order of their labels; empty: all that occur, sorted.
-        disease: names of the classes that mean disease.
+        classes: names of the classes in the order of their labels, or a text of them (`names_in`); empty: all that
+            occur, sorted.
+        disease: names of the classes that mean disease, or a text of them.
         duplicates: what happens to an image that occurs in two splits, exactly or nearly: "move" both into one
             split; "exact": only exact ones; "refuse" the import; or "keep" them, which flatters test figures.
         unreadable: largest share of images that may be unreadable and are left out.
@@ -49,8 +50,8 @@ class ImportOptions:
     splits: tuple[float, float, float] = (70, 10, 20)
     seed: int = 0
     window: tuple[float, float] | None = None
-    classes: tuple[str, ...] = ()
-    disease: tuple[str, ...] = ()
+    classes: tuple[str, ...] | str = ()
+    disease: tuple[str, ...] | str = ()
     duplicates: str = "move"
     unreadable: float = 0.0
 
@@ -77,10 +78,6 @@ class ImportOptions:
             raise DataError(
                 f"unreadable = {self.unreadable}; allowed: a share from 0 to below 1, such as 0.02"
             )
-        for name in ("classes", "disease"):
-            given = getattr(self, name)
-            if len(set(given)) < len(given):
-                raise DataError(f"{name} = {', '.join(given)}; allowed: each class once")
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:

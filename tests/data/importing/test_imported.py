@@ -152,8 +152,17 @@ def test_duplicates_across_given_splits_are_moved_refused_or_kept(tmp_path):
         ({"siez": 8}, 'siez: no option; .*did you mean "size"'),
         ({"splits": (1, 0, 1)}, "three numbers above 0"),
         ({"window": (5, 5)}, "black before white"),
-        ({"classes": ["healthy", "sick"]}, "class 'ill' is not in classes = healthy, sick"),
-        ({"disease": ["sick"]}, "disease = 'sick': no class; allowed: healthy, ill"),
+        (
+            {"classes": ["healthy", "sick"]},
+            "not in classes = 'healthy', 'sick'. Name every class that occurs",
+        ),
+        (
+            {"classes": ["healthy", "illl"]},
+            "not in classes = 'healthy', 'illl', did you mean \"illl\"\\? Name",
+        ),
+        ({"classes": "healthy, healthy"}, "classes = 'healthy', 'healthy'; allowed: each class once"),
+        ({"disease": ["sick"]}, "disease = 'sick': no class; allowed: 'healthy', 'ill'$"),
+        ({"disease": ["ill", "ill"]}, "disease = 'ill', 'ill'; allowed: each class once"),
         ({"columns": {"label": "x"}}, "columns = .*a folder has no use for it"),
     ],
 )
