@@ -12,6 +12,7 @@ from fedrobust.data.dataset import DataError
 from fedrobust.data.importing.decode import decode
 from fedrobust.data.importing.dicom import is_dicom
 from fedrobust.data.importing.entry import SPLIT_NAMES, Entry, Source
+from fedrobust.data.importing.levels import levels_told
 
 
 def of_folder(
@@ -33,19 +34,25 @@ def of_folder(
         window: see `decode`.
 
     Raises:
-        DataError: there is no such folder, no class or no image in it, or `patient` does not match an image.
+        DataError: there is no such folder, no class or no image in it, splits stand where `sites` says hospitals, or
+            `patient` does not match an image.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
+    _check_hospitals(folder, sites)
     entries: list[Entry] = []
+    below: dict[str, frozenset[str]] = {}
+    has_splits = False
     others: list[str] = []
     loose: list[str] = []
     for site, place in [(each.name, each) for each in _folders(folder)] if sites else [("", folder)]:
         for split, classes in _splits(place):
+            has_splits |= bool(split)
             loose += [
                 path.relative_to(folder).as_posix() for path in sorted(classes.iterdir()) if _is_loose(path)
             ]
             for each in _classes(classes, sites or bool(split)):
+                below[each.name] = below.get(each.name, frozenset()) | {one.name for one in _folders(each)}
                 for path in _files(each):
                     name = path.relative_to(folder).as_posix()
                     if is_image(path):
@@ -61,6 +68,7 @@ def of_folder(
     remarks = (
         *left_out(others, "no image by its extension"),
         *left_out(loose, "beside the folders of classes"),
+        *levels_told(below, sites=sites, splits=has_splits),
     )
     return Source(str(folder), tuple(entries), remarks)
 
@@ -142,6 +150,16 @@ def _files(folder: Path) -> Iterator[Path]:
 def _raise(error: OSError) -> None:
     """Raise the error of a folder that cannot be read, which `os.walk` would pass over."""
     raise error
+
+
+def _check_hospitals(folder: Path, sites: bool) -> None:
+    """Refuse splits in the place of hospitals."""
+    names = [each.name for each in _folders(folder)] if sites else []
+    if names and all(name.lower() in SPLIT_NAMES for name in names):
+        raise DataError(
+            f"{folder}: with --sites its folders are hospitals, and they are called {', '.join(names)}; allowed: "
+            "HOSPITAL/CLASS or HOSPITAL/train/CLASS; leave --sites out if they are splits"
+        )
 
 
 def _splits(folder: Path) -> list[tuple[str, Path]]:

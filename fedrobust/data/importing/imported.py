@@ -24,6 +24,7 @@ from fedrobust.data.importing.summary import (
     absent_told,
     counted,
     duplicates_told,
+    few_told,
     listed_faults,
     splits_told,
 )
@@ -102,12 +103,13 @@ def import_source(
         source,
         options,
     )
+    classes = {name: dict.fromkeys(SPLITS, 0) for name in names}
+    classes |= counted(np.array(names)[labels], split.splits)
     height, width, channels = collected.images.shape[1:]
     return Imported(
         *places,
         image_shape=(height, width, channels),
-        classes={name: dict.fromkeys(SPLITS, 0) for name in names}
-        | counted(np.array(names)[labels], split.splits),
+        classes=classes,
         sites=counted(sites, split.splits) if (sites != "").any() else {},
         remarks=(
             *source.remarks,
@@ -117,6 +119,7 @@ def import_source(
             *duplicates_told(
                 found, given, split, labels, [entry.name for entry in entries], options.duplicates
             ),
+            *few_told(classes),
             *absent_told(names, labels, split.splits),
         ),
     )

@@ -1,14 +1,22 @@
 """What an import says: counts, decisions, duplicates."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrobust.data.class_names import quoted
 from fedrobust.data.duplicates import Duplicates
 from fedrobust.data.importing.entry import SPLITS
 from fedrobust.data.importing.options import ImportOptions
 from fedrobust.data.importing.splits import Assigned, Names
+
+LACKING = {
+    "train": "it cannot be learnt",
+    "val": "what validation images decide does not see it",
+    "test": "its recall cannot be measured",
+}
+"""What follows where a class has no image in a split."""
 
 
 def counted(rows: Names, splits: Names) -> dict[str, dict[str, int]]:
@@ -112,13 +120,37 @@ def splits_told(
     return [told, "patients: each in one split"]
 
 
+def few_told(classes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a remark on each class that has images, but none in some split.
+
+    Args:
+        classes: number of images of each class in train, val and test.
+
+    Example:
+        >>> few_told({"rare": {"train": 2, "val": 0, "test": 0}, "ill": {"train": 7, "val": 1, "test": 2}})
+        ["class 'rare': 2 images (train 2, val 0, test 0), none in val and test: what validation images decide does \
+not see it; its recall cannot be measured"]
+    """
+    said = []
+    for name, counts in classes.items():
+        lacking = [split for split in SPLITS if not counts[split]]
+        images = sum(counts.values())
+        if lacking and images:
+            each = ", ".join(f"{split} {count}" for split, count in counts.items())
+            said.append(
+                f"class {name!r}: {images} image{'s' * (images > 1)} ({each}), none in {' and '.join(lacking)}: "
+                f"{'; '.join(LACKING[split] for split in lacking)}"
+            )
+    return said
+
+
 def absent_told(names: Sequence[str], labels: NDArray[np.int64], splits: Names) -> list[str]:
     """Return a remark on classes without training images."""
     absent = [name for label, name in enumerate(names) if not ((labels == label) & (splits == "train")).any()]
     if not absent:
         return []
     return [
-        f"no training image of {', '.join(absent)}: the file can be one hospital's of several (data.clients, or a "
+        f"no training image of {quoted(absent)}: the file can be one hospital's of several (data.clients, or a "
         "deployment), not a study's only one (data.name)"
     ]
 

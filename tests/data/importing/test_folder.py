@@ -1,5 +1,7 @@
 """Folders and tables of images: what is listed, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,6 +46,48 @@ def test_splits_stand_above_classes_and_hospitals_above_splits(tmp_path):
     ]
 
 
+HOSPITALS = ("bern/ill/a.png", "bern/well/b.png", "chur/ill/c.png")
+LEVELS = {
+    "hospitals": (
+        HOSPITALS,
+        "'bern', 'chur' are taken as the classes, .* the first level are hospitals, .* --sites",
+    ),
+    "hospitals in splits": (
+        tuple(f"{split}/{name}" for split in ("train", "test") for name in HOSPITALS),
+        "'bern', 'chur' are taken .* put the hospitals above the splits",
+    ),
+    "splits": (
+        tuple(f"{label}/{split}/a.png" for label in ("ill", "well") for split in ("train", "test")),
+        "folders called 'test', 'train' below the classes are not read as splits",
+    ),
+    "patients": (("ill/p1/a.png", "ill/p2/a.png", "well/p3/a.png"), ""),
+    "one folder in each class": (("ill/images/a.png", "well/images/a.png"), ""),
+    "some patients of two classes": (
+        (
+            *(f"ill/p{number}/a.png" for number in range(5)),
+            *(f"well/p{number}/a.png" for number in range(4, 9)),
+        ),
+        "",
+    ),
+    "most classes without folders": (("a/x/1.png", "b/y/1.png", "b/x/1.png", "c/1.png", "d/1.png"), ""),
+}
+
+
+@pytest.mark.parametrize(("files", "remark"), LEVELS.values(), ids=LEVELS)
+def test_levels_that_look_like_others_are_told(tmp_path, files, remark):
+    for name in files:
+        drawn(tmp_path / name)
+    told = of_folder(tmp_path).remarks
+    assert len(told) == bool(remark)
+    assert all(re.search(remark, one) for one in told)
+
+
+def test_hospitals_that_are_taken_as_such_are_not_told(tmp_path):
+    for name in HOSPITALS:
+        drawn(tmp_path / name)
+    assert of_folder(tmp_path, sites=True).remarks == ()
+
+
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
@@ -53,6 +97,11 @@ def test_splits_stand_above_classes_and_hospitals_above_splits(tmp_path):
         (("ill/a.png",), {"patient": "("}, r"patient = '\(': .*allowed: a regular expression with a group"),
         (("ill/a.png",), {"patient": "ill"}, "no such group.*allowed: a regular expression with a group"),
         (("ill/a.png",), {"patient": r"(\d+)"}, r"not in ill/a.png; allowed"),
+        (
+            ("train/ill/a.png", "Test/ill/b.png"),
+            {"sites": True},
+            "they are called Test, train; .*leave --sites out",
+        ),
     ],
 )
 def test_what_is_no_folder_of_classes_is_refused(tmp_path, files, options, message):

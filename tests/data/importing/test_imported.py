@@ -188,6 +188,33 @@ def test_files_are_replaced_by_force_alone(scans, tmp_path):
     assert written(tmp_path) == ["mine.csv", "mine.npz", "mine.png"]
 
 
+def test_a_class_without_an_image_in_a_split_is_told_with_its_counts(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = ["ill"] * 12 + ["healthy"] * 12 + ["rare, very"] * 2
+    found = fedrobust.import_arrays(
+        [noise(rng, 20, 20) for _ in labels], labels, tmp_path / "mine.npz", size=20, splits=(60, 10, 30)
+    )
+    assert found.classes["rare, very"] == {"train": 1, "val": 0, "test": 1}
+    (said,) = [one for one in found.remarks if one.startswith("class ")]
+    assert said.startswith(
+        "class 'rare, very': 2 images (train 1, val 0, test 1), none in val: what validation"
+    )
+    assert not any("no training image" in one for one in found.remarks)
+
+
+def test_a_class_without_any_image_is_told_once(tmp_path):
+    rng = np.random.default_rng(0)
+    found = fedrobust.import_arrays(
+        [noise(rng, 20, 20) for _ in range(30)],
+        ["ill", "healthy"] * 15,
+        tmp_path / "mine.npz",
+        size=20,
+        classes=["healthy", "ill", "rare, very"],
+    )
+    (said,) = [one for one in found.remarks if "rare" in one]
+    assert said.startswith("no training image of 'rare, very': the file can be one hospital's")
+
+
 class Rows(list):
     """A split of Hugging Face's `datasets`, as far as it is used: columns by name, rows by number."""
 
