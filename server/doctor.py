@@ -13,13 +13,14 @@ from fedrobust.study import Study
 from server.parts import ServerParts
 from server.promises import check_promises, privacy_record
 from server.surrogates import check_surrogates
+from server.unused_statistics import statistics_remarks
 
 app = ServerApp()
 
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Make all checks of a run before its first round, and emit the forecast.
+    """Make all checks of a run before its first round, and emit the forecast, with what a run would remark on.
 
     Raises:
         ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written.
@@ -40,5 +41,6 @@ def main(grid: Grid, context: Context) -> None:
         emit(StageStarted("preparing the clients"))
         forecast, privacy = parts.forecast, privacy_record(parts)
     rows = [*forecast.rows(), ("shards", study.partition.unevenness), *rows_of(privacy)]
-    emit(ForecastMade(forecast.line(), forecast.to_json(), rows))
+    remarks = *parts.remarks(), *statistics_remarks(parts), *parts.network_remarks()
+    emit(ForecastMade(forecast.line(), forecast.to_json(), rows, remarks))
     forecast.check()

@@ -8,10 +8,12 @@ from functools import partial
 from flwr.serverapp import Grid
 
 from fedrobust.checks.distillation import faint_teachers
+from fedrobust.checks.image_remarks import image_remarks
 from fedrobust.checks.unused import told
 from fedrobust.config.resolve_training import loss_by_shares
 from fedrobust.data.calibration_sample import FEWEST_IMAGES, calibration_sample
 from fedrobust.defences.contract import is_learned
+from fedrobust.deployment.keys import site_names
 from fedrobust.engines.grid import SimulatedGrid
 from fedrobust.errors import ConfigError
 from fedrobust.evaluation.scores import GRADED
@@ -257,11 +259,11 @@ class ModelParts:
         )
 
     def remarks(self) -> list[str]:
-        """Return sentences on unused settings, the prediction-time defence and the attack before the first round."""
+        """Return sentences on images, unused settings, defence and attack before the first round."""
         study, settings = self.study, self.study.experiment
         malicious, clients = study.schedule.malicious, settings.federation.clients
         said = [
-            *study.dataset.remarks,
+            *image_remarks(study, divided=site_names() is None),
             *told(settings),
             *faint_teachers(settings.distillation, settings.training, settings.federation.rounds),
             *defence_remarks(study),

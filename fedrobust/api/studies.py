@@ -1,9 +1,11 @@
 """Studies: run one, resume it, forecast its cost, read its run folder."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fedrobust.checks.image_remarks import StudyNotice
 from fedrobust.config import Experiment
 from fedrobust.config.centralized import centralized
 from fedrobust.engines.simulate import diagnose, resumed, simulate
@@ -124,10 +126,16 @@ def doctor(
     Raises:
         ConfigError, DataError, ModelError, DoesNotFitError: the study cannot be run as written.
 
+    Warns:
+        StudyNotice: what a run would say before its first round, such as sites that are not heeded.
+
     Example:
         >>> fedrobust.doctor("experiments/breast.toml", federation__clients=20)  # doctest: +SKIP
     """
-    return diagnose(experiment(study, overrides, **settings), *listeners).figures
+    made = diagnose(experiment(study, overrides, **settings), *listeners)
+    for remark in made.remarks:
+        warnings.warn(remark, StudyNotice, stacklevel=2)
+    return made.figures
 
 
 def resume(

@@ -222,7 +222,7 @@ def init(
             seen_from(path.absolute().parent, data, data_root), images, sites, dataset.multilabel
         )
         about = f"a study of {data}, {images:,} training images"
-        about += f" of {sites} sites, each a client" if sites else ""
+        about += f" of {sites} sites, each a client" if sites > 1 else ""
     write_new_file(path, template(values))
     typer.echo(
         f"{path}: {about}, every key with what it means; run it with: fedrobust run {quote(str(path))}"

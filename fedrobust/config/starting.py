@@ -17,7 +17,8 @@ def starting(data: str, images: int, sites: int = 0, multilabel: bool = False) -
     Args:
         data: name or path of the data set.
         images: in its training split.
-        sites: number of sites that the data set records, each of which becomes a client; 0: none.
+        sites: number of sites that the data set records, each of which becomes a client; below 2 there is nothing to
+            divide by.
         multilabel: whether an image may have several findings, which the audit's checks do not cover.
 
     Example:
@@ -27,14 +28,16 @@ def starting(data: str, images: int, sites: int = 0, multilabel: bool = False) -
         0.0005
         >>> starting("scans.npz", images=546, sites=3)["federation"]["clients"]
         3
+        >>> starting("scans.npz", images=546, sites=1)["data"]
+        {'name': 'scans.npz'}
     """
     few = images < FEW
     return {
         "name": _name(data),
-        "data": {"name": data, **({"partition": "site"} if sites else {})},
+        "data": {"name": data, **({"partition": "site"} if sites > 1 else {})},
         "model": {"weights": "imagenet", "image-size": 64},
         "federation": {
-            **({"clients": sites} if sites else {}),
+            **({"clients": sites} if sites > 1 else {}),
             **({"rounds": 30, "average": 0.8} if few else {"rounds": 20 if images < MANY else 5}),
         },
         "training": {

@@ -35,14 +35,20 @@ def as_option(names: Sequence[str]) -> str:
     return ";".join(names) + (";" if len(names) == 1 else "")
 
 
-def quoted(names: Sequence[object]) -> str:
+def quoted(names: Sequence[object], most: int | None = None) -> str:
     """Return names for a message, in quotes: a comma in a name is told from one between names; numbers without.
 
+    Args:
+        names: them.
+        most: number of names after which the others are counted; None: all.
+
     Example:
-        >>> quoted(["healthy", "rare, very"])
-        "'healthy', 'rare, very'"
+        >>> quoted(["healthy", "rare, very"]), quoted(["a", "b", "c"], most=2)
+        ("'healthy', 'rare, very'", "'a', 'b' and 1 more")
     """
-    return ", ".join(map(repr, names))
+    shown = names[:most]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return f"{', '.join(map(repr, shown))}{more}"
 
 
 def separators_told(given: Sequence[str] | str, names: Sequence[str]) -> str:

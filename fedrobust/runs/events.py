@@ -38,11 +38,15 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class ForecastMade:
-    """The forecast of a study, before its first round: a line, the figures as in ``result.json``, and a table."""
+    """The forecast of a study, before its first round: a line, the figures as in ``result.json``, and a table.
+
+    `remarks` are the warnings of a study that is not started; of one that is, `StudyStarted` has them.
+    """
 
     line: str
     figures: Mapping[str, Any]
     rows: Sequence[tuple[str, str]]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

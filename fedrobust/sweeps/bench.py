@@ -9,6 +9,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from fedrobust.checks import check
+from fedrobust.checks.image_remarks import tell_of_images
 from fedrobust.config import ConfigError
 from fedrobust.cores import cores
 from fedrobust.data.dataset import NotHereError
@@ -320,10 +321,14 @@ def check_cells(sweep: Sweep, cells: Sequence[Cell]) -> None:
 
     Raises:
         ConfigError: some settings are wrong; an error of many cells is reported once.
+
+    Warns:
+        StudyNotice: there is a remark on the images of some cells; it is told once.
     """
     if cells:
         start_tensorflow()
         replace(sweep, cells=tuple(cells)).check(lambda experiment: check(Study.of(experiment)))
+        tell_of_images(Study.of(cell.experiment) for cell in cells)
 
 
 def finished_in(folder: Path) -> set[str]:

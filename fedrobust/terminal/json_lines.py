@@ -63,6 +63,7 @@ def line(event: Event) -> str:
     fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
     if isinstance(event, ForecastMade):
         fields.pop("rows")  # the figures as text
+        fields.pop("remarks")  # those of `StudyStarted`
     content = {"event": event_name(event), **{key: _plain(value) for key, value in fields.items()}}
     return json.dumps(plain(content), allow_nan=False)
 

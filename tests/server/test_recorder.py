@@ -34,7 +34,7 @@ def test_the_entry_of_a_data_set():
         "disease": [1, 2],
         "image-shape": [5, 4, 1],
         "samples": {"train": 3, "validation": 3, "test": 4},
-        "counts": {"train": [1, 1, 1], "validation": [2, 1, 0], "test": [1, 3, 0]},
+        "counts": {"train": [1, 1, 1], "validation": [1, 1, 1], "test": [1, 2, 1]},
     }
 
 

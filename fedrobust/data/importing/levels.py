@@ -1,6 +1,6 @@
 """What the levels of a folder may be, where they were taken for something else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from fedrobust.data.class_names import quoted
 from fedrobust.data.importing.entry import SPLIT_NAMES
@@ -38,8 +38,8 @@ if the first level are hospitals, import it again with --sites
         return []
     if all(name.lower() in SPLIT_NAMES for name in often):
         return [
-            f"folders called {_some(often)} below the classes are not read as splits: put them above the classes, as "
-            "in train/CLASS, or import a table with a column split"
+            f"folders called {quoted(often, MOST_NAMED)} below the classes are not read as splits: put them "
+            "above the classes, as in train/CLASS, or import a table with a column split"
         ]
     if sites or len(names) < 2 or 2 * len(often) < len(names):
         return []
@@ -50,11 +50,6 @@ if the first level are hospitals, import it again with --sites
         else "the first level are hospitals, import it again with --sites"
     )
     return [
-        f"{_some(list(below))} are taken as the classes, and folders of the same names are below them "
-        f"({_some(often)}): if {advice}"
+        f"{quoted(list(below), MOST_NAMED)} are taken as the classes, and folders of the same names are below them "
+        f"({quoted(often, MOST_NAMED)}): if {advice}"
     ]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{quoted(names[:MOST_NAMED])}{more}"
