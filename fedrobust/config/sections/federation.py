@@ -45,7 +45,7 @@ class Federation(Section):
         ge=0,
         lt=1,
         description="share that each round keeps of the moving average of the weights, which is evaluated; 0: none. "
-        "Its BatchNorm statistics fit it only with model.batchnorm-policy = recalibrate",
+        "Its BatchNorm statistics are averaged likewise, or measured anew with model.batchnorm-policy = recalibrate",
     )
     tolerate: int | float | None = Field(
         None,
