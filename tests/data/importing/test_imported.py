@@ -261,6 +261,17 @@ def test_the_command_line_prints_counts_and_decisions(scans, tmp_path, monkeypat
         )
 
 
+def test_the_command_line_takes_a_class_with_a_comma_as_one_class(scans, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for site in PER_CLASS:
+        (scans / site / "ill").rename(scans / site / "ill, very")
+    words = ["data", "import", "scans", "--out", "mine.npz", "--sites", "--size", "16"]
+    done = CliRunner().invoke(cli.app, [*words, "--disease", "ill, very", "--classes", "healthy; ill, very"])
+    assert done.exit_code == 0, done.output
+    data = load(str(tmp_path / "mine.npz"))
+    assert (data.label_names, data.disease) == (("healthy", "ill, very"), (1,))
+
+
 def test_progress_is_told_image_by_image_and_other_files_are_no_source(scans, tmp_path):
     told = []
     fedrobust.import_images(
