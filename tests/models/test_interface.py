@@ -56,3 +56,7 @@ def test_an_order_that_does_not_name_every_label_once_is_refused(text):
 def test_a_refused_order_tells_the_names_that_are_known():
     with pytest.raises(ConfigError, match=r"separated by commas: numbers 0 to 1, or 'normal', 'disease'$"):
         class_order("normal,ill", 2, ("normal", "disease"))
+    with pytest.raises(
+        ConfigError, match=r"separated by semicolons: numbers 0 to 1, or 'normal', 'rare, very'$"
+    ):
+        class_order("rare, normal", 2, ("normal", "rare, very"))
