@@ -32,7 +32,7 @@ from fedrobust.config.sections import (
 )
 from fedrobust.config.shipped import study_path
 from fedrobust.config.sources import flattened, merged, nested, unflattened
-from fedrobust.config.study_file import base_of, read_study_file
+from fedrobust.config.study_file import base_of, read_single_study_file, read_study_file
 from fedrobust.config.tolerated import malicious_of, tolerated_of
 from fedrobust.epsilon import epsilon_value
 from fedrobust.errors import ConfigError, FedrobustError
@@ -145,10 +145,10 @@ class Experiment(Section):
             settings: ``section__key=value``.
 
         Raises:
-            ConfigError: the file cannot be read, or a key, a type or a combination is wrong.
+            ConfigError: the file cannot be read, is a sweep, or a key, a type or a combination is wrong.
         """
         path = study_path(path)
-        return cls._checked(read_study_file(path), str(path), overrides, settings, base=base_of(path))
+        return cls._checked(read_single_study_file(path), str(path), overrides, settings, base=base_of(path))
 
     @classmethod
     def recorded(cls, path: str | Path) -> Self:

@@ -61,6 +61,21 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not a TOML file: {reason}") from error
 
 
+def read_single_study_file(path: str | Path) -> dict[str, Any]:
+    """Return the tables of a study file that is no sweep; see `read_study_file`.
+
+    Raises:
+        ConfigError: it cannot be read, or is a sweep.
+    """
+    values = read_study_file(path)
+    if "sweep" in values:
+        raise ConfigError(
+            f"{path}: a sweep of many studies, because it has [sweep]: `fedrobust bench {path}` runs them, and with "
+            "--dry-run checks them; without [sweep] and with single values it is one study"
+        )
+    return values
+
+
 def base_of(path: str | Path) -> str:
     """Return the folder in which the relative files of a study file are searched first: its own.
 

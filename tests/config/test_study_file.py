@@ -61,6 +61,17 @@ def test_a_folder_and_a_missing_file_are_told(tmp_path):
             Experiment.load(path)
 
 
+def test_a_sweep_given_as_a_study_is_told_once_with_its_command(tmp_path):
+    """Not the errors of its lists of values."""
+    path = tmp_path / "mine.toml"
+    path.write_text('seed = [0, 1]\n[sweep]\n"training.recipe" = ["plain", "pgd"]\n', encoding="utf-8")
+    for name, shown in ((path, path), ("which-defence", "experiments/which-defence.toml")):
+        with pytest.raises(ConfigError, match="a sweep of many studies, because it has") as error:
+            Experiment.load(name)
+        assert f"{shown}` runs them" in str(error.value)
+        assert "valid integer" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "epsilon",
     [
