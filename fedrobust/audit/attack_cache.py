@@ -29,11 +29,10 @@ from fedrobust.evasion import (
 )
 from fedrobust.evasion.contract import Attack
 from fedrobust.evasion.models.hidden_layers import ReadOut, hidden_read_outs
-from fedrobust.evasion.models.protocol import Logits, asked_again, decided, draws_of
+from fedrobust.evasion.models.protocol import Logits, asked_again, decided, deciding_calls, passes_per_call
 from fedrobust.evasion.models.wrappers import Averaged
 from fedrobust.evasion.rng import keys_of, uniform
 from fedrobust.evasion.run import Map
-from fedrobust.evasion.search_state import CONFIRMED
 from fedrobust.evasion.threat import Images
 
 SAMPLE = 256
@@ -92,8 +91,7 @@ class AttackCache:
     @cached_property
     def raw_logits(self) -> Logits:
         """Logits of the clean images, which may be non-finite; of a stochastic model as adversaries are confirmed."""
-        times = CONFIRMED if draws_of(self.target) > 1 else 1
-        return asked_again(self.target, self.audited.images, times)
+        return asked_again(self.target, self.audited.images, deciding_calls(passes_per_call(self.target)))
 
     @cached_property
     def varying(self) -> dict[str, int]:
@@ -123,7 +121,7 @@ class AttackCache:
     @property
     def confirmed(self) -> int:
         """Outputs of a stochastic model whose mean decides whether a clean image or an adversary is misclassified."""
-        return CONFIRMED * self.plan.draws
+        return deciding_calls(self.plan.draws) * self.plan.draws
 
     def averaged(self, other: TargetModel) -> TargetModel:
         """Return a variant of the model as it is attacked: of a stochastic model the mean of several outputs (EOT)."""

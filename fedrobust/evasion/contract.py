@@ -81,7 +81,10 @@ class Attack:
         return self
 
     def run(self, state: SearchState) -> None:
-        """Attack the unbroken images at ``state.epsilon``."""
+        """Attack the unbroken images at ``state.epsilon``.
+
+        It may be called again at the same epsilon, for images of a stochastic model whose adversaries were rejected.
+        """
         raise NotImplementedError
 
 

@@ -13,11 +13,12 @@ from fedrobust.data.label_sets import unpacked
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion.arguments import check_arguments
 from fedrobust.evasion.contract import Attack, attack_named
-from fedrobust.evasion.models.protocol import Labels, Logits, TargetModel, draws_of
+from fedrobust.evasion.models.protocol import Labels, Logits, TargetModel, deciding_calls, passes_per_call
 from fedrobust.evasion.models.wrappers import Tied
 from fedrobust.evasion.multilabel import MultilabelSearch, fault
 from fedrobust.evasion.rng import keys_of
 from fedrobust.evasion.search_state import SearchState
+from fedrobust.evasion.searches import searches
 from fedrobust.evasion.threat import Images, Threat, ThreatError
 
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -39,7 +40,8 @@ class Attacked:
             image of largest margin.
         distance: (E, n) of that image from the clean one.
         images: (E, n, height, width, channels) float32 of that image; None without `keep_images`.
-        queries: (n,) number of forward passes, those of gradients among them, all epsilons together.
+        queries: (n,) number of forward passes, those of gradients among them, all epsilons together; of a stochastic
+            model with those that confirm adversaries, which limits such as `queries` of an attack do not count.
         gradients: (n,) number of gradients.
         shared: queries and gradients of work that all images share: a surrogate, a universal perturbation.
         seconds: duration of the attack.
@@ -73,7 +75,10 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of an attack: forward passes and gradients of one image each, done and at most left."""
+    """Progress of an attack: forward passes and gradients of one image each, done and left.
+
+    At most so many are left; of a stochastic model, whose adversaries may be searched for again, about as many.
+    """
 
     done: int
     left: int
@@ -166,10 +171,11 @@ def attack(
             if chosen.prepares_per_epsilon
             else prepared[bounds[0]]
         )
-    draws = draws_of(target)
+    each = passes_per_call(target)
     costs = {id(one): one.spent for one in prepared.values()}.values()
     parts = np.array_split(np.arange(len(labels)), max(1, math.ceil(len(labels) / chunk)))
-    most = draws * (chosen.passes * (1 if chosen.minimum_norm else len(bounds)) + 1)
+    searched = 1 if chosen.minimum_norm else len(bounds)
+    most = each * (chosen.passes * searched + 1 + (deciding_calls(each) * (searched + 1) if each > 1 else 0))
     tally = _Tally(report, {number: most * len(rows) for number, rows in enumerate(parts)})
 
     def attacked(number: int) -> tuple[Any, ...]:
@@ -177,7 +183,7 @@ def attack(
 
         def note(state: SearchState) -> None:
             done = int((state.queries + state.gradients).sum())
-            tally.note(number, done, max(0, most * len(state) - done))
+            tally.note(number, done, max(len(state) if each > 1 else 0, most * len(state) - done))
 
         given = target, threat, images[rows], labels[rows], keys[rows]
         state = (
@@ -209,7 +215,7 @@ def attack(
         images=shown,
         queries=np.concatenate(queries),
         gradients=np.concatenate(gradients),
-        shared=(draws * sum(cost[0] for cost in costs), draws * sum(cost[1] for cost in costs)),
+        shared=(each * sum(cost[0] for cost in costs), each * sum(cost[1] for cost in costs)),
         seconds=time.perf_counter() - began,
         findings=findings,
     )
@@ -227,7 +233,7 @@ def _within(
         state.keep()
     for bound in bounds:
         state.at(bound, restart=not nested)
-        for _ in state.searches():
+        for _ in searches(state):
             prepared[bound].run(state)
         success.append(state.broken.copy())
         logits.append(state.logits.copy())
@@ -245,7 +251,7 @@ def _minimum_norm(chosen: Attack, state: SearchState, bounds: list[float]) -> tu
     state.query_clean()
     state.drop(state.found)
     clean_logits = state.logits.copy()
-    for _ in state.searches():
+    for _ in searches(state):
         chosen.run(state)
     reach = np.where(state.broken, state.distance, np.inf)
     within = np.stack([reach <= bound * (1 + 1e-6) for bound in bounds])

@@ -7,14 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.evasion.models import protocol
-from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, TargetModel, decided, draws_of
+from fedrobust.evasion.models.protocol import (
+    Labels,
+    Logits,
+    Slopes,
+    TargetModel,
+    decided,
+    deciding_calls,
+    passes_per_call,
+)
 from fedrobust.evasion.rng import Keys
 from fedrobust.evasion.threat import Images, Threat
 
 Report = Callable[["SearchState"], None]
 
-DOUBTED, CONFIRMED, SEARCHES = 8, 32, 3
-"""Calls of a target that averages passes which confirm an adversary, within the search and after it; most searches."""
+DOUBTED = 8
+"""Calls of a target that averages passes which confirm an adversary within the search."""
 
 
 class Judged(NamedTuple):
@@ -34,7 +42,8 @@ class SearchState:
     8-bit images), then evaluated: the best adversary found so far is kept.
 
     Of many noisy answers to an image that is classified correctly some are wrong by chance: where the target averages
-    passes, an adversary is one only if new ones are wrong, too, in the search (`DOUBTED`) and after it (`CONFIRMED`).
+    passes, an adversary stops the search only if new ones are wrong, too (`DOUBTED`), and after the search further ones
+    decide of each image whether the best is an adversary (`CONFIRMED`), as of clean images.
 
     Args:
         target: the model.
@@ -57,6 +66,10 @@ class SearchState:
         distance: (n,) distance of `images` from the clean images.
         queries: (n,) number of forward passes, those of gradients among them.
         gradients: (n,) number of gradients, of which a target that averages several passes takes several.
+        score: (n,) of `images`, larger for a better one; minus infinity before the first query.
+        sure: (n,) whether `CONFIRMED` passes decided of `images`.
+        open: (n,) whether an image is searched at this epsilon; after a first search, those of rejected adversaries.
+        passes: that a call of the target averages.
         epsilon: bound of the perturbation; infinite for minimum-norm attacks.
         restart: whether this epsilon is attacked from the start, with all images.
     """
@@ -81,13 +94,14 @@ class SearchState:
         self._clean, self._labels, self._keys = clean, labels, keys
         self.images = clean.copy()
         self.logits = np.zeros((n, target.classes), np.float32)
-        self.broken, self._sure = np.zeros(n, bool), np.zeros(n, bool)
-        self._draws = draws_of(target)
+        self.broken, self.sure = np.zeros(n, bool), np.zeros(n, bool)
+        self.passes = passes_per_call(target)
+        self.open = np.ones(n, bool)
         self.distance = np.full(n, np.inf)
         self.queries, self.gradients = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self.epsilon = np.inf
         self.restart = False
-        self._score = np.full(n, -np.inf)
+        self.score = np.full(n, -np.inf)
         self._memory: dict[str, tuple[NDArray[np.bool_], NDArray[np.float32]]] = {}
         self._fair = np.ones(n, bool) if target_class is None else labels != target_class
         self._rows = np.flatnonzero(self._fair)
@@ -95,14 +109,15 @@ class SearchState:
     def at(self, epsilon: float, restart: bool = False) -> None:
         """Set epsilon and start a search with the unbroken images; with all of them if `restart`."""
         self.epsilon, self.restart = epsilon, restart
+        self.open[:] = True
         if restart:
-            self.broken[:], self._score[:], self.distance[:] = False, -np.inf, np.inf
-            self.images[:], self._sure[:] = self._clean, False
+            self.broken[:], self.score[:], self.distance[:] = False, -np.inf, np.inf
+            self.images[:], self.sure[:] = self._clean, False
         self.begin_search()
 
     def begin_search(self) -> None:
         """Start another search with the unbroken images."""
-        self._rows = np.flatnonzero(self._fair & (self._goes_on | ~self.broken))
+        self._rows = np.flatnonzero(self._fair & self.open & (self._goes_on | ~self.broken))
 
     def __len__(self) -> int:
         """Number of images that the attack is working on."""
@@ -152,34 +167,43 @@ class SearchState:
         """Query the images that are not attacked because their label is the target class."""
         left = np.flatnonzero(~self._fair)
         if len(left):
-            self.logits[left], self.distance[left] = self._asked(self._clean[left], left), 0.0
+            said = self.asked(self._clean[left], left, deciding_calls(self.passes))
+            self.logits[left], self.distance[left] = said, 0.0
 
     def query_clean(self) -> None:
         """Query the clean images, and keep their logits for `clean_logits`."""
         logits = self.query(self.clean)
+        if self.passes > 1:
+            logits = self.decide(self._rows)
         self.cached("clean logits", lambda: logits)
 
     def clean_logits(self) -> Logits:
         """Return the logits of the clean images of the unbroken images; asked once."""
-        return self.cached("clean logits", lambda: self._asked(self.clean, self._rows))
+        return self.cached("clean logits", lambda: self.asked(self.clean, self._rows))
 
-    def searches(self) -> Iterator[None]:
-        """Yield once; where the target averages passes, again for images whose adversaries new ones do not confirm."""
-        for search in range(SEARCHES):
-            if search:
-                self.begin_search()
-                self.drop(self.found)
-            if len(self):
-                yield
-            rows = np.flatnonzero(self.broken & ~self._sure)
-            if self._draws == 1 or not len(rows):
-                return
-            said = self._asked(self.images[rows], rows, CONFIRMED)
-            self.logits[rows], self.broken[rows], self._score[rows] = self.judged(said, self._labels[rows])
-            self._sure[rows] = self.broken[rows]
+    def decide(self, rows: NDArray[np.int64]) -> Logits:
+        """Ask the best images of `rows` anew, whether they are adversaries; return their logits."""
+        said = self.asked(self.images[rows], rows, deciding_calls(self.passes))
+        self.logits[rows], self.broken[rows], self.score[rows] = self.judged(said, self._labels[rows])
+        self.sure[rows] = True
+        return said
 
-    def _asked(self, images: Images, rows: NDArray[np.int64], times: int = 1) -> Logits:
-        self.queries[rows] += times * self._draws
+    def moved(self, rows: NDArray[np.int64], factor: float) -> NDArray[np.int64]:
+        """Ask images `factor` times as far from the clean ones as the best of `rows`; keep, and return, adversaries."""
+        clean = self._clean[rows]
+        farther = clean + np.float32(factor) * (self.images[rows] - clean)
+        shown = self.threat.stored(self.threat.project(farther, clean, self.epsilon), clean)
+        logits = self.asked(shown, rows, deciding_calls(self.passes))
+        said, fooled, score = self.judged(logits, self._labels[rows])
+        at = rows[fooled]
+        self.images[at], self.logits[at], self.score[at] = shown[fooled], said[fooled], score[fooled]
+        self.distance[at] = self.threat.distance(shown[fooled], clean[fooled])
+        self.broken[at] = self.sure[at] = True
+        return at
+
+    def asked(self, images: Images, rows: NDArray[np.int64], times: int = 1) -> Logits:
+        """Return the mean logits of `times` calls for `images`, one for each of `rows`, (n, classes)."""
+        self.queries[rows] += times * self.passes
         return protocol.asked_again(self.target, images, times)
 
     def steps(self, count: int) -> Iterator[int]:
@@ -222,9 +246,9 @@ class SearchState:
         shown = self.projected(images)
         aims = self.goals(len(shown)) if targets is None else targets
         seen = self.target.gradient(shown, self.labels, loss, aims)
-        self.gradients[self._rows] += self._draws
+        self.gradients[self._rows] += self.passes
         if not evaluate:
-            self.queries[self._rows] += self._draws
+            self.queries[self._rows] += self.passes
         said = self._evaluate(shown, seen.logits) if evaluate else seen.logits
         return Slopes(said, seen.losses, np.nan_to_num(seen.gradients, nan=0.0, posinf=0.0, neginf=0.0))
 
@@ -276,25 +300,26 @@ class SearchState:
     def _evaluate(self, shown: Images, said: Logits) -> Logits:
         """Keep the best images, and return what is said of them, where it was doubted by the confirming passes."""
         rows = self._rows
-        self.queries[rows] += self._draws
+        self.queries[rows] += self.passes
         logits, fooled, score = self.judged(said, self._labels[rows])
         had, wanted = self.broken[rows], ~self.broken[rows]
         if self.minimize_norm:
             wanted |= self.threat.distance(shown, self._clean[rows]) < self.distance[rows]
-        if self._draws > 1 and (fooled & wanted).any():
+        if self.passes > 1 and (fooled & wanted).any():
             doubted, said, logits = np.flatnonzero(fooled & wanted), said.copy(), logits.copy()
-            said[doubted] = self._asked(shown[doubted], rows[doubted], DOUBTED)
+            said[doubted] = self.asked(shown[doubted], rows[doubted], DOUBTED)
             again = self.judged(said[doubted], self._labels[rows[doubted]])
             logits[doubted], fooled[doubted], score[doubted] = again
         if self.minimize_norm:
-            better = np.where(fooled, wanted, ~had & (score > self._score[rows]))
+            better = np.where(fooled, wanted, ~had & (score > self.score[rows]))
         else:
-            further = (score > self._score[rows]) | np.isneginf(self._score[rows])
+            further = (score > self.score[rows]) | np.isneginf(self.score[rows])
             better = further | np.bool_(self._last) if not self.early_stop else ~had & (fooled | further)
         at = rows[better]
         self.images[at], self.logits[at] = shown[better], logits[better]
         self.broken[at] |= fooled[better]
-        self._score[at] = score[better]
+        self.sure[at] = False
+        self.score[at] = score[better]
         self.distance[at] = self.threat.distance(shown[better], self._clean[at])
         self._report(self)
         return said

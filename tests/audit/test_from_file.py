@@ -497,5 +497,5 @@ def test_a_table_of_a_stochastic_function_says_that_answers_are_means():
     table = attack_table(noisy, dataset(), Plan(effort="quick"), ["noise(draws=2)"], images=20)
     assert table.notes[-1] == (
         "the model answers at random: attacks see the mean of 2 answers and gradients (EOT), and an image counts as "
-        "misclassified if the mean of 64 new answers is wrong"
+        "misclassified if the mean of 256 new answers is wrong"
     )

@@ -57,8 +57,9 @@ def deterministic(cache: AttackCache) -> Finding:
         f"outputs differ on {share(varying['clean'], n)} clean, on {share(varying['moved'], n)} perturbed images",
         "five passes agree to a thousandth of the largest logit, on clean images and on random ones within epsilon",
         f"The model is stochastic: its outputs for one image differ. All attacks used the mean of {draws} outputs and "
-        f"gradients (EOT), and an image counts as misclassified if the mean of {cache.confirmed} new outputs is wrong, "
-        "so that no image is broken by chance; an attacker who averages more gradients may break more."
+        f"gradients (EOT), and an image counts as misclassified if the mean of {cache.confirmed} new outputs is wrong: "
+        "chance breaks few images, those whose mean output is close to undecided. An attacker who averages more "
+        "gradients may break more."
         if failed
         else "The model is deterministic.",
         "Croce and Hein (2020), AutoAttack's flags; Athalye et al. (2018), arXiv:1802.00420",

@@ -12,6 +12,10 @@ Labels = NDArray[np.int32]
 Logits = NDArray[np.float32]
 
 
+CONFIRMED = 256
+"""Passes of a target that averages some which decide whether it misclassifies an image, or a few more: whole calls."""
+
+
 class Slopes(NamedTuple):
     """Result of a forward and backward pass: logits (n, C), losses (n,), gradients in the shape of the images."""
 
@@ -21,7 +25,11 @@ class Slopes(NamedTuple):
 
 
 class TargetModel(Protocol):
-    """A model under attack: `shape` is (height, width, channels) of the images that are perturbed."""
+    """A model under attack: `shape` is (height, width, channels) of the images that are perturbed.
+
+    A model whose answers are means of several passes, because it answers at random, has their number as
+    `passes_per_call`, too: its adversaries are confirmed by further calls, and its queries count the passes.
+    """
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -46,9 +54,19 @@ class TargetModel(Protocol):
         ...
 
 
-def draws_of(target: TargetModel) -> int:
-    """Return how many passes a call of `target` makes and averages: its `draws`; 1 if it has none."""
-    return int(getattr(target, "draws", 1))
+def passes_per_call(target: TargetModel) -> int:
+    """Return how many passes a call of `target` makes and averages: its `passes_per_call`; 1 if it has none."""
+    return int(getattr(target, "passes_per_call", 1))
+
+
+def deciding_calls(passes: int) -> int:
+    """Return how many calls of a target decide of an image: `CONFIRMED` passes of one that averages; else one.
+
+    Example:
+        >>> deciding_calls(1), deciding_calls(8), deciding_calls(100)
+        (1, 32, 3)
+    """
+    return 1 if passes == 1 else -(-CONFIRMED // passes)
 
 
 def asked_again(target: TargetModel, images: Images, times: int) -> Logits:

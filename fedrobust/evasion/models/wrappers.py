@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedrobust.evasion.models.protocol import Labels, Logits, Slopes, TargetModel, asked_again, draws_of
+from fedrobust.evasion.models.protocol import (
+    Labels,
+    Logits,
+    Slopes,
+    TargetModel,
+    asked_again,
+    passes_per_call,
+)
 from fedrobust.evasion.threat import Images
 
 
@@ -30,9 +37,9 @@ class Tied:
         return self.target.classes
 
     @property
-    def draws(self) -> int:
-        """Passes a call, as of the colour model."""
-        return draws_of(self.target)
+    def passes_per_call(self) -> int:
+        """Passes of a call, as of the colour model."""
+        return passes_per_call(self.target)
 
     def logits(self, images: Images) -> Logits:
         """Return the logits of grey `images`."""
@@ -69,9 +76,9 @@ class StraightThrough:
         return self.answers.classes
 
     @property
-    def draws(self) -> int:
-        """Passes a call, as of the model under attack."""
-        return draws_of(self.answers)
+    def passes_per_call(self) -> int:
+        """Passes of a call, as of the model under attack."""
+        return passes_per_call(self.answers)
 
     def logits(self, images: Images) -> Logits:
         """Return the logits of the model under attack."""
@@ -106,6 +113,11 @@ class Averaged:
     def classes(self) -> int:
         """How many logits an image gets."""
         return self.target.classes
+
+    @property
+    def passes_per_call(self) -> int:
+        """Passes of a call: the draws, each of as many as the target makes."""
+        return self.draws * passes_per_call(self.target)
 
     def logits(self, images: Images) -> Logits:
         """Return the mean of the logits, (n, classes)."""

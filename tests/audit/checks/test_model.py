@@ -89,8 +89,9 @@ def test_answers_that_differ_are_a_stochastic_defence(clean, moved, failed):
     assert found.details == {"clean": clean, "moved": moved, "n": 20}
     assert found.sentence == (
         "The model is stochastic: its outputs for one image differ. All attacks used the mean of 8 outputs and "
-        "gradients (EOT), and an image counts as misclassified if the mean of 256 new outputs is wrong, so that no "
-        "image is broken by chance; an attacker who averages more gradients may break more."
+        "gradients (EOT), and an image counts as misclassified if the mean of 256 new outputs is wrong: chance breaks "
+        "few images, those whose mean output is close to undecided. An attacker who averages more gradients may break "
+        "more."
         if failed
         else "The model is deterministic."
     )
