@@ -137,6 +137,7 @@ DEFENCES: Mapping[str, Defence] = {
     "AWP (PGD), gamma 0.001": recipe(AROUND.format("awp", ", gamma=0.001"), 5.0),
     "logit pairing": recipe(STEPS.format("logit-pairing"), 5.0),
     "TRADES": recipe("trades(epsilon='{epsilon}', steps=3, warmup=0.3, beta=3.0)", 5.3),
+    "TRADES, beta 6": recipe("trades(epsilon='{epsilon}', steps=3, warmup=0.3, beta=6.0)", 5.3),
     "PGD, 4 epochs": longer(THREE_STEPS, 4),
     "PGD, 5 steps": recipe("pgd(epsilon='{epsilon}', steps=5, warmup=0.5)", 6.0),
     "PGD, 7 steps": recipe("pgd(epsilon='{epsilon}', steps=7, warmup=0.3)", 8.0),
