@@ -1,5 +1,6 @@
 """Paths as users give them."""
 
+import difflib
 import os
 from pathlib import Path
 
@@ -25,6 +26,32 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise PathError(f"{str(path)!r}: not a path that can be used: {_reason(error)}") from error
+
+
+def absent(path: str | Path, what: str = "file or folder") -> str:
+    """Return that there is nothing at `path`, and the nearest name beside it, to put into a message behind the path.
+
+    Where a folder of the path is not there either, it is the nearest name beside the folder. The end of longer names
+    does not count, such as the time of a run; of several that are as near, the last in alphabetical order is named.
+
+    Args:
+        path: at which there is nothing.
+        what: it should be.
+
+    Example:
+        >>> absent("/ect/model.keras")
+        'there is no folder /ect, did you mean "etc"?'
+    """
+    whole = Path(path).expanduser().absolute()
+    missing = next(place for place in (whole, *whole.parents) if os.path.lexists(place.parent))
+    try:
+        beside = sorted(os.listdir(missing.parent))
+    except OSError:
+        beside = []
+    begin = {name[: len(missing.name) + 1]: name for name in beside if name != missing.name}
+    nearest = difflib.get_close_matches(missing.name, begin, n=1, cutoff=0.6)
+    hint = f', did you mean "{begin[nearest[0]]}"?' if nearest else ""
+    return f"there is no {f'such {what}' if missing == whole else f'folder {missing}'}{hint}"
 
 
 def check_can_hold(folder: Path, setting: str) -> None:

@@ -23,7 +23,7 @@ from fedrobust.detectors import DETECTORS, Detector
 from fedrobust.epsilon import epsilon_value
 from fedrobust.evasion import Threat
 from fedrobust.models.interfaces import Interfaces
-from fedrobust.paths import check_can_hold, expanded
+from fedrobust.paths import absent, check_can_hold, expanded
 from fedrobust.runs.events import AttackProgressed, Listener, listening, teller
 from fedrobust.runs.request import folder_for
 from fedrobust.runs.run import Run
@@ -155,13 +155,46 @@ def check_epsilon(epsilon: float | str, norm: str) -> None:
 
 
 def check_named(model: Any, data: str, out: str | Path, attacks: tuple[str, ...] = ("",)) -> None:
-    """Check everything that can be checked without TensorFlow."""
+    """Check everything that can be checked without TensorFlow.
+
+    Raises:
+        ModelFileError: see `check_there`.
+        ConfigError: no data or attacks are named.
+        PathError: `out` cannot be a folder.
+    """
+    check_there(model)
     if not data and run_of(model) is None:
         raise ConfigError("data: name the images, such as breastmnist or the path of an .npz file")
     if not attacks:
         raise ConfigError("attacks: name at least one, such as pgd; `fedrobust list attacks` has them all")
     if str(out):
         check_can_hold(expanded(out), "out")
+
+
+def check_there(model: Any) -> None:
+    """Check that a path of a model has one: it is a file, or a folder of a run.
+
+    Raises:
+        ModelFileError: there is nothing, or a folder of something else.
+
+    Example:
+        >>> check_there("/ect/model.keras")
+        Traceback (most recent call last):
+        fedrobust.models.keras_file.ModelFileError: /ect/model.keras: neither a run folder nor a model's file, such as \
+model.keras: there is no folder /ect, did you mean "etc"?
+    """
+    if not isinstance(model, str | Path):
+        return
+    # Imports h5py, which other commands do without.
+    from fedrobust.models.keras_file import ModelFileError, check_readable
+
+    path = expanded(model)
+    if not path.exists():
+        raise ModelFileError(
+            f"{model}: neither a run folder nor a model's file, such as model.keras: {absent(model)}"
+        )
+    if path.is_dir() and not any((path / name).exists() for name in ("experiment.toml", "model.keras")):
+        check_readable(path)
 
 
 def request_of(
@@ -196,9 +229,11 @@ def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
     """Return the data set `data`; if empty, that of the run folder.
 
     Raises:
+        ModelFileError: see `check_there`.
         ConfigError: no data are named and there is no run folder, the run's data changed, or an image may have several
             findings.
     """
+    check_there(model)
     run = run_of(model)
     if not data and run is None:
         raise ConfigError(

@@ -11,7 +11,7 @@ from fedrobust.data.search_path import resolve
 from fedrobust.errors import ConfigError, FedrobustError
 from fedrobust.models.input_format import InputFormat
 from fedrobust.models.network_file import is_network_file
-from fedrobust.paths import expanded
+from fedrobust.paths import absent, expanded
 from fedrobust.poisoning import Attack, AttackContext, Schedule, malicious_clients
 
 
@@ -228,7 +228,7 @@ def _control(name: str, base: Path | None) -> None:
     given = Path(name)
     places = [expanded(given), *([expanded(base / given)] if base else [])]
     if not any(place.exists() for place in places):
-        raise ConfigError("there is no such file or run folder")
+        raise ConfigError(absent(name, "file or run folder"))
 
 
 def shown(value: Any) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fedrobust.leaderboard.claim import ENDING, BreakRecord, ClaimError, ClaimRecord, read_claim
+from fedrobust.paths import absent
 
 
 def claim_files(paths: Iterable[Path]) -> list[Path]:
@@ -17,7 +18,8 @@ def claim_files(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         inside = sorted(path.rglob(f"*{ENDING}")) if path.is_dir() else [path] if path.is_file() else []
         if not inside:
-            raise ClaimError(f"{path}: neither a claim's file nor a folder with files *{ENDING}")
+            why = "" if path.exists() else f" ({absent(path)})"
+            raise ClaimError(f"{path}: neither a claim's file nor a folder with files *{ENDING}{why}")
         found += inside
     return found
 

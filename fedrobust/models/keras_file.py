@@ -15,6 +15,7 @@ from fedrobust.epsilon import shortened
 from fedrobust.errors import FedrobustError, first_line
 from fedrobust.lazy import keras
 from fedrobust.models.weight_bound import OversizedError, bounded
+from fedrobust.paths import absent
 from fedrobust.temporary import temporary_files_in
 
 MOST_CONFIG_BYTES = 2**26
@@ -69,7 +70,7 @@ def check_readable(path: Path) -> None:
         with path.open("rb"):
             return
     except FileNotFoundError as error:
-        raise ModelFileError(f"{path}: there is no such file") from error
+        raise ModelFileError(f"{path}: {absent(path, 'file')}") from error
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -13,7 +13,7 @@ from fedrobust.edge import runner as runtime
 from fedrobust.edge.about import About, read_about
 from fedrobust.edge.onnx_file import OnnxInterpreter
 from fedrobust.models.keras_file import ModelFileError, load_keras
-from fedrobust.paths import expanded
+from fedrobust.paths import absent, expanded
 from fedrobust.runs.folder import RunFolder, RunFolderError
 from fedrobust.runs.record import DatasetRecord
 from fedrobust.runtime import start_tensorflow
@@ -66,8 +66,9 @@ def opened(model: str | Path) -> OpenedModel:
         raise ModelFileError(f"{model}: a folder, but not a run's; give a run folder, or a model file in one")
     if not path.is_file():
         raise ModelFileError(
-            f"{path}: there is no such file"
-            + ("; the run has not written its model: finish it first" if given.is_dir() else "")
+            f"{path}: there is no such file; the run has not written its model: finish it first"
+            if given.is_dir()
+            else f"{model}: neither a run folder nor a .keras, .tflite or .onnx file: {absent(model)}"
         )
     if path.suffix not in (".keras", ".tflite", ".onnx"):
         raise ModelFileError(f"{path}: allowed: a run folder, or a .keras, .tflite or .onnx file of a run")

@@ -14,7 +14,7 @@ from fedrobust.atomic import atomic, cannot_write
 from fedrobust.config import Experiment
 from fedrobust.config.study_file import BASE
 from fedrobust.errors import FedrobustError
-from fedrobust.paths import check_can_hold, expanded
+from fedrobust.paths import absent, check_can_hold, expanded
 from fedrobust.plain import plain
 from fedrobust.runs.record import READABLE, RecordError, RunRecord
 
@@ -90,11 +90,12 @@ class RunFolder:
         """Return the folder of an existing run.
 
         Raises:
-            RunFolderError: it has no ``experiment.toml``.
+            RunFolderError: there is no such folder, or it has no ``experiment.toml``.
         """
         folder = cls(expanded(path))
         if not os.path.isfile(folder.file("experiment.toml")):
-            raise RunFolderError(f"{path}: not a run folder (it has no experiment.toml)")
+            why = "it has no experiment.toml" if folder.path.exists() else absent(path, "folder")
+            raise RunFolderError(f"{path}: not a run folder ({why})")
         return folder
 
     @contextmanager

@@ -11,6 +11,7 @@ import fedrobust
 from fedrobust.code_digest import code_digest
 from fedrobust.config.old_keys import modern
 from fedrobust.errors import FedrobustError
+from fedrobust.paths import absent
 from fedrobust.runs.outcome import cut_short, invalid_line
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.audited_frame import audited_frame
@@ -67,7 +68,8 @@ class Results:
         """
         path = Path(folder).expanduser().resolve()
         if not (path / FILE).is_file():
-            raise SweepError(f"{folder}: not the folder of a sweep (it has no {FILE})")
+            why = f"it has no {FILE}" if path.exists() else absent(folder, "folder")
+            raise SweepError(f"{folder}: not the folder of a sweep ({why})")
         return cls(path)
 
     @classmethod

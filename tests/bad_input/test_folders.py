@@ -5,6 +5,7 @@ import json
 import os
 
 import pytest
+from PIL import Image
 
 from fedrobust.config import Experiment
 
@@ -43,6 +44,42 @@ def test_files_of_a_run_that_are_damaged(refused, stopped, words, name, content,
         (stopped / "result.json").unlink()
         message = "run"
     refused(*words, stopped, message=message)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["attack"],
+        ["audit"],
+        ["export"],
+        ["detect"],
+        ["certify"],
+        ["predict"],
+        ["report"],
+        ["compare"],
+        ["figures"],
+        ["leakage"],
+        ["certify-training"],
+        ["bench", "--leaderboard"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    ("mistyped", "nearest"),
+    [
+        ("runs/quikstart", "quickstart-20260102-101010"),
+        ("runs/quickstart", "quickstart-20260102-101010"),
+        ("runs/quickstart-20260101", "quickstart-20260101-101010"),
+        ("rnus/quickstart", "runs"),
+    ],
+)
+def test_a_mistyped_folder_of_a_run_is_not_there(refused, tmp_path, words, mistyped, nearest):
+    for run in ("quickstart-20260101-101010", "quickstart-20260102-101010"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+    Image.new("L", (28, 28)).save(tmp_path / "scan.png")
+    missing = f"there is no folder {tmp_path / 'rnus'}" if mistyped.startswith("rnus") else "there is no such"
+    said = refused(*words, mistyped, *(["scan.png"] if words == ["predict"] else []), message=missing)
+    assert f'did you mean "{nearest}"?' in said
 
 
 @pytest.mark.parametrize(

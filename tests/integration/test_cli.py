@@ -128,7 +128,8 @@ def test_attack_and_audit_of_a_run_and_of_a_file(warm, tmp_path):
     ("arguments", "message"),
     [
         (["audit", "none.keras", "--data", "phantom"], "there is no such file"),
-        (["audit", "none.keras"], "name the images"),
+        (["audit", "none.keras"], "there is no such file"),
+        (["audit", "."], "a folder, but not a run's"),
         (["attack", "none.keras", "--data", "phantom", "--norm", "l3"], "choose one of linf, l2, l0"),
         (["audit", "none.keras", "--data", "phantom", "--effort", "huge"], "quick, standard or full"),
         (["run", "--set", "evaluation.attacks=['fast']"], "is no evasion attack"),

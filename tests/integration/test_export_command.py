@@ -183,7 +183,7 @@ def test_where_int8_answers_otherwise_another_file_takes_its_place(place, monkey
 def test_what_is_wrong_is_said_before_the_model_is_opened(place, settings, said):
     data = settings.pop("data", str(place / "bright.npz"))
     with pytest.raises(ConfigError, match=said):
-        fedrobust.export_model(place / "none.keras", data, **settings)
+        fedrobust.export_model(place / "foreign.keras", data, **settings)
 
 
 def test_a_function_is_not_exported(place):
