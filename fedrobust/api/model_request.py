@@ -162,8 +162,8 @@ def check_named(model: Any, data: str, out: str | Path, attacks: tuple[str, ...]
         ConfigError: no data or attacks are named.
         PathError: `out` cannot be a folder.
     """
-    check_there(model)
     if not data and run_of(model) is None:
+        check_there(model)
         raise ConfigError("data: name the images, such as breastmnist or the path of an .npz file")
     if not attacks:
         raise ConfigError("attacks: name at least one, such as pgd; `fedrobust list attacks` has them all")
@@ -233,9 +233,9 @@ def data_of(model: Any, data: str, data_root: str | Path) -> Dataset:
         ConfigError: no data are named and there is no run folder, the run's data changed, or an image may have several
             findings.
     """
-    check_there(model)
     run = run_of(model)
     if not data and run is None:
+        check_there(model)
         raise ConfigError(
             'data = "": a model that is not in a run folder needs data: a MedMNIST name, phantom, or an .npz file '
             "(--data on the command line)"
