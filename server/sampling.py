@@ -8,7 +8,7 @@ import numpy as np
 from fedrobust.availability import Availability
 from fedrobust.config.sections import Federation
 from fedrobust.randomness import Purpose, generator
-from fedrobust.shares import sample_size
+from fedrobust.sampled_clients import drawn_clients, sampled_clients
 from server.client_registry import ClientRegistry
 
 
@@ -35,23 +35,14 @@ class Sampling:
 
     def sample(self, round: int) -> list[int]:
         """Return the clients sampled in `round`, ascending; none if no client is a member in it, or none is drawn."""
-        available = self.availability.present(round, self.registry.client_ids)
-        if not available:
-            return []
-        if self.settings.sampling == "fixed":
-            return self.drawn(round, available)
-        taken = self._draw(round).random(self.settings.clients)[available] < self.settings.participation
-        return [int(client) for client in np.asarray(available)[taken]]
+        return sampled_clients(self.settings, self._members(round), self._draw(round))
 
     def typical(self, round: int) -> list[int]:
         """Return as many members of `round` as are sampled on average, and at least one."""
-        return self.drawn(round, self.availability.present(round, self.registry.client_ids))
+        return drawn_clients(self.settings.participation, self._members(round), self._draw(round))
 
-    def drawn(self, round: int, members: Sequence[int]) -> list[int]:
-        """Return a fixed number of `members`, drawn without replacement, ascending."""
-        wanted = sample_size(self.settings.participation, len(members))
-        draw = self._draw(round)
-        return sorted(int(client) for client in draw.choice(members, wanted, replace=False))
+    def _members(self, round: int) -> list[int]:
+        return self.availability.present(round, self.registry.client_ids)
 
     def _draw(self, round: int) -> np.random.Generator:
         """Return the random numbers of a round's sampling; where privacy rests on them, nobody can know them."""

@@ -189,8 +189,8 @@ class Leak:
         """Return so many finished shadow federations."""
         if not count:
             return ()
-        folder, images = self.run.folder.file("shadows"), len(self.study.dataset.undivided.train)
-        return trained_shadows(self.study.experiment, count, folder, images, self.tell, self.workers)
+        folder, last = self.run.folder.file("shadows"), selected_round(self.run.record)
+        return trained_shadows(self.study.experiment, count, folder, last, self.tell, self.workers)
 
     def of_membership(
         self, membership: Membership, name: str, attack: MembershipAttack

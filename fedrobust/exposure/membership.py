@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.data.dataset import Split
-from fedrobust.data.train_share import drawn_rows
 from fedrobust.exposure.confidences import Confidences
 from fedrobust.exposure.membership_record import record, record_of_clients
 from fedrobust.exposure.rates import FALSE_POSITIVE_RATES, area, pooled, rate_at
 from fedrobust.exposure.shadows import Shadow
+from fedrobust.exposure.trained_rows import trained_rows
 from fedrobust.exposure.updates import Updates
 from fedrobust.leakage import Evidence, MembershipAttack, confidence
 from fedrobust.leakage.confidence import Floats
@@ -55,14 +55,13 @@ class Membership:
 
     @part
     def rows(self) -> NDArray[np.bool_]:
-        """Which of them the run was trained on, (n,)."""
-        data = self.study.experiment.data
-        return drawn_rows(len(self.train), data.train_share, data.train_draw)
+        """Which of them the run was trained on, (n,); see `trained_rows`."""
+        return trained_rows(self.study, self.kept.folder, self._last)
 
     @property
     def left_out(self) -> bool:
-        """Whether there are training images that the run was not trained on: others from the same distribution."""
-        return bool((~self.rows).any())
+        """Whether a random share of the training images was left out: others from the same distribution."""
+        return self.study.experiment.data.train_share < 1
 
     @part
     def images(self) -> Split:
@@ -73,7 +72,11 @@ class Membership:
     @property
     def others(self) -> str:
         """What the images are that are no members."""
-        return "training images left out" if self.left_out else "test images"
+        if self.left_out:
+            return "training images left out"
+        return (
+            "test images" if self.rows.all() else "test images, and training images that no client trained on"
+        )
 
     @part
     def rounds(self) -> tuple[int, ...]:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrobust.config import ConfigError, Experiment
-from fedrobust.data.train_share import drawn_rows
+from fedrobust.exposure.trained_rows import trained_rows
 from fedrobust.leakage.contract import check_federations
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.kept_rounds import KeptRounds
+from fedrobust.study import Study
 from fedrobust.sweeps.bench import bench
 from fedrobust.sweeps.events import CellFinished, SweepEvent
 from fedrobust.sweeps.sweep import Sweep
@@ -92,7 +93,7 @@ def trained_shadows(
     experiment: Experiment,
     count: int,
     folder: Path,
-    images: int,
+    last: int,
     tell: Callable[[str], None],
     workers: int = 0,
 ) -> tuple[Shadow, ...]:
@@ -102,7 +103,7 @@ def trained_shadows(
         experiment: the study of the run.
         count: number of shadows, even.
         folder: of their sweep.
-        images: number of all training images.
+        last: the round of the models that are compared.
         tell: told of the progress.
         workers: federations at a time; 0: one per core.
 
@@ -123,10 +124,8 @@ def trained_shadows(
 
     tell(f"training {count} shadow federations, each on half of the training images")
     bench(sweep, folder, listen, workers=workers)
+    folders = [RunFolder(folder / "cells" / cell.hash) for cell in sweep.cells]
     return tuple(
-        Shadow(
-            drawn_rows(images, SHARE, cell.experiment.data.train_draw),
-            KeptRounds(RunFolder(folder / "cells" / cell.hash)),
-        )
-        for cell in sweep.cells
+        Shadow(trained_rows(Study.of(cell.experiment), run, last), KeptRounds(run))
+        for cell, run in zip(sweep.cells, folders, strict=True)
     )
