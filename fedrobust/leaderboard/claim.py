@@ -78,7 +78,9 @@ class ClaimRecord:
     """What one defence holds in one setting, under every attack that was tried."""
 
     schema: int = entry("version of this shape", default=SCHEMA)
-    setting: Mapping[str, Any] = entry("the study without defence, attack and seed, every setting by section")
+    setting: Mapping[str, Any] = entry(
+        "the study without defence, attack and seed, every setting by section; of the engine a time limit that is set"
+    )
     defence: Mapping[str, Any] = entry("settings of ``[federation]`` that make the defence")
     name: str = entry("of the defence: pre-aggregators, rule, server optimiser")
     worst_attack: Mapping[str, str] = entry("metric -> the attack with the worst mean")
@@ -89,6 +91,12 @@ class ClaimRecord:
     seeds: tuple[int, ...] = entry("of the studies")
     models: tuple[ClaimedModel, ...] = entry("the models without an attack", default=())
     data: str = entry("SHA-256 of images and labels")
+    files: Mapping[str, str] | None = entry(
+        "digest of each other file that the setting names: of a network, of weights, of public images, of the names of "
+        "classes, as the run read them, and of own modules, as they are when the claim is made; left out without any",
+        default=None,
+        left_out=True,
+    )
     versions: Mapping[str, str] = entry("of fedrobust, its code, and the packages that compute")
     unreliable: tuple[str, ...] = entry(
         "why the figures may be better than the truth; empty: no such reason is known"

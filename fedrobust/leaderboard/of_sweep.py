@@ -7,14 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedrobust.config.study_file import base_of
 from fedrobust.leaderboard.claim import ClaimedFigure, ClaimedModel, ClaimError, ClaimRecord, file_digest
 from fedrobust.runs.record import RunRecord
+from fedrobust.study.module_digests import module_digests
+from fedrobust.sweeps.cell import MODULES
 from fedrobust.sweeps.controls import IGNORED, control_of, is_attacked, settings_of
+from fedrobust.sweeps.digests import digests_of
 from fedrobust.sweeps.figures import attacked_accuracy
 from fedrobust.sweeps.results import Results, record_in
 from fedrobust.sweeps.row import Row
 from fedrobust.sweeps.rows import defence_of, is_oracle, status_of
 from fedrobust.sweeps.spread import Spread
+from fedrobust.sweeps.values import flattened
 
 HARM, SUCCESS = ("balanced_accuracy", "auc"), "attack-success"
 """Metrics of which an attack wants less, and the one of which it wants more."""
@@ -100,8 +105,11 @@ def claim_of(
             f"{results.folder}: the folders of its cells are gone: a claim is made where they are"
         )
     setting = copy.deepcopy(dict(group[0].experiment))
+    limit = setting.get("engine", {}).get("client-timeout")
     for name in ("name", "seed", "engine", "output"):
         setting.pop(name, None)
+    if limit:
+        setting["engine"] = {"client-timeout": limit}
     federation = dict(setting["federation"])
     defence = {name: federation.pop(name) for name in DEFENCE if name in federation}
     poisoning = {name: value for name, value in setting["poisoning"].items() if name != "attack"}
@@ -116,10 +124,26 @@ def claim_of(
         seeds=tuple(seeds),
         models=tuple(models_of(quiet, results.folder, folder)),
         data=known[0].dataset.digest if known[0].dataset else "",
+        files=files_of(setting, known[0], results.folder / (*done, *quiet)[0].folder) or None,
         versions=versions_of(known, done),
         unreliable=tuple(doubts(group, done, quiet, seeds, attacks)),
         footnote=footnote,
     ).sealed()
+
+
+def files_of(setting: Mapping[str, Any], record: RunRecord, folder: Path) -> dict[str, str]:
+    """Return the digests of the files that a claim's setting names, beside its images.
+
+    Args:
+        setting: of the claim.
+        record: of a cell.
+        folder: of a cell, which knows where its own modules are.
+    """
+    read = {key: digest for key, digest in digests_of(record).items() if key != "data.digest"}
+    study = folder / "experiment.toml"
+    base = base_of(study) if study.is_file() else None
+    own = module_digests(flattened(setting), base)
+    return read | {f"{MODULES}.{key}": digest for key, digest in own.items()}
 
 
 def attack_of(row: Row) -> str:
@@ -246,4 +270,4 @@ def doubts(
 
 def setting_key(claim: ClaimRecord) -> str:
     """Return what is the same for claims that may stand in one table."""
-    return json.dumps([claim.setting, claim.data], sort_keys=True, default=str)
+    return json.dumps([claim.setting, claim.data, claim.files], sort_keys=True, default=str)

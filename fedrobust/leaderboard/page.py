@@ -10,6 +10,7 @@ from fedrobust.atomic import atomic
 from fedrobust.leaderboard.claim import BreakRecord, ClaimedFigure, ClaimRecord
 from fedrobust.leaderboard.of_sweep import setting_key
 from fedrobust.report import html
+from fedrobust.sweeps.digests import DIGITS
 from fedrobust.sweeps.values import flattened, shown
 
 FILE = "leaderboard.html"
@@ -34,8 +35,8 @@ class Board:
     """The claims of one setting.
 
     Attributes:
-        title: its data and main settings.
-        settings: all settings, as lines.
+        title: its data and main settings, and digests of the files that they name.
+        settings: all settings and these digests, as lines.
         claims: the best worst case first.
     """
 
@@ -51,10 +52,11 @@ def boards(claims: Sequence[ClaimRecord]) -> list[Board]:
         groups.setdefault(setting_key(claim), []).append(claim)
     found = []
     for group in groups.values():
-        flat = flattened(group[0].setting)
-        title = ", ".join(f"{name} {shown(flat[key])}" for key, name in SHOWN.items() if key in flat)
-        lines = tuple(f"{key} = {json.dumps(value)}" for key, value in sorted(flat.items()))
-        found.append(Board(title, lines, tuple(group)))
+        flat, files = flattened(group[0].setting), group[0].files or {}
+        title = [f"{name} {shown(flat[key])}" for key, name in SHOWN.items() if key in flat]
+        title += [f"{key} {digest[:DIGITS]}" for key, digest in sorted(files.items())]
+        lines = tuple(f"{key} = {json.dumps(value)}" for key, value in sorted((flat | files).items()))
+        found.append(Board(", ".join(title), lines, tuple(group)))
     return found
 
 

@@ -147,6 +147,54 @@ def test_a_sweep_without_an_attacked_result_claims_nothing(sweep, tmp_path):
         claims_of(SimpleNamespace(folder=tmp_path, rows=lambda: calm), tmp_path)
 
 
+def claimed(folder, about):
+    """Return the claim of one cell of a study in a folder of its own, with an own module `net` and a record."""
+    folder.mkdir()
+    (folder / "net.py").write_text(about.get("content", ""))
+    one = row(folder, "ipm", 0, {"balanced_accuracy": 0.5})
+    own = folder / one.folder
+    (own / "experiment.toml").write_text("")
+    (own / "base.json").write_text(json.dumps({"folder": str(folder)}))
+    (own / "result.json").write_text(
+        json.dumps(json.loads((own / "result.json").read_text()) | about.get("change", {}))
+    )
+    study = {**one.experiment, "model": {**one.experiment["model"], "name": about.get("network", "edge-cnn")}}
+    study["engine"] = {**study["engine"], "client-timeout": about.get("limit", 0.0)}
+    cell = replace(one, experiment=study)
+    (found,) = claims_of(SimpleNamespace(folder=folder, rows=lambda: [cell]), folder / "claims")
+    assert read_claim(write_claim(found, folder / "a.claim.json")) == found
+    return found
+
+
+def recorded(*digests):
+    return [{"change": {"model": {"network-digest": one * 16}}} for one in digests]
+
+
+def weights(*digests):
+    return [{"change": {"file-digests": {"weights": one * 16}}} for one in digests]
+
+
+@pytest.mark.parametrize(
+    ("pair", "shown"),
+    [
+        ([{"network": "net:Net", "content": text} for text in "ab"], "module-digests.model.name"),
+        (recorded("a", "b"), "model.network-digest aaa"),
+        (weights("c", "d"), "file-digests.weights ccc"),
+        ([{"limit": limit} for limit in (5.0, 0.0)], "engine.client-timeout = 5.0"),
+    ],
+)
+def test_files_of_one_name_and_limits_of_time_part_tables(tmp_path, pair, shown):
+    folders = [tmp_path / name for name in "abc"]
+    each = [claimed(*one) for one in zip(folders, [*pair, pair[0]], strict=True)]
+    assert [len(board.claims) for board in boards(each)] == [2, 1]
+    assert shown in render(each)
+
+
+def test_a_claim_without_files_has_the_digest_that_it_had_before(claim):
+    assert claim.files is None
+    assert "files" not in to_json(claim)
+
+
 @pytest.fixture
 def claim(sweep, tmp_path):
     return claims_of(sweep(), tmp_path / "claims")[0]
