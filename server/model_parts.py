@@ -7,6 +7,7 @@ from functools import partial
 
 from flwr.serverapp import Grid
 
+from fedrobust.checks.class_order import renamed
 from fedrobust.checks.distillation import faint_teachers
 from fedrobust.checks.image_remarks import image_remarks
 from fedrobust.checks.unused import told
@@ -285,7 +286,11 @@ class ModelParts:
             return []
         model, shape = self.study.model, self.initial[0].preparation.prepared
         classes = self.study.problem.classes
-        return file_remarks(model.name, shape, classes, model.weights, model.head, model.scaling)
+        settings, data = self.study.experiment.model, self.study.experiment.data
+        return [
+            *file_remarks(model.name, shape, classes, model.weights, model.head, model.scaling),
+            *renamed(settings, self.study.dataset, self.study.base, data.root),
+        ]
 
     def summary(self) -> str:
         """Return the study in one line."""
