@@ -32,7 +32,7 @@ def run(
     study: Study = None,
     set_: Settings = None,
     out: Annotated[
-        str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")
+        str, typer.Option(help="Run folder, new or empty; by default a new one below output.root (runs).")
     ] = "",
     data_root: DataRoot = "",
     engine: Annotated[str, typer.Option(help="threads or ray; the same as --set engine.name=...")] = "",
@@ -116,7 +116,7 @@ def train(
     study: Study = None,
     set_: Settings = None,
     out: Annotated[
-        str, typer.Option(help="Run folder, new or empty; by default a new one below runs/.")
+        str, typer.Option(help="Run folder, new or empty; by default a new one below output.root (runs).")
     ] = "",
     data_root: DataRoot = "",
     log: Log = None,
