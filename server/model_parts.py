@@ -136,6 +136,7 @@ class ModelParts:
             study.metrics | (GRADED if study.dataset.ordinal else {}),
             self.features,
         )
+        found = replace(found, with_file=study.evasion)
         if study.prediction_defence is None or is_learned(study.prediction_defence):
             return found
         return replace(found, adapt=partial(self.behind, self.classifier))

@@ -21,6 +21,6 @@ def check_surrogates(study: Study) -> None:
     """
     for spec in study.experiment.evaluation.attacks:
         try:
-            with_surrogate(spec, study.dataset, study.threat.space)
+            with_surrogate(study.evasion(spec), study.dataset, study.threat.space)
         except FedrobustError as error:
             raise ConfigError(f'evaluation.attacks = "{spec}": {error}. {AS_THE_DATA}') from error

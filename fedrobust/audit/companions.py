@@ -80,7 +80,7 @@ def edge_companion(
 
 
 def with_surrogate(
-    spec: str, dataset: Dataset, space: str, interfaces: Interfaces = NONE_DECLARED
+    spec: str | Attack, dataset: Dataset, space: str, interfaces: Interfaces = NONE_DECLARED
 ) -> tuple[str | Attack, str]:
     """Return an attack with its surrogate opened, and the surrogate's name with digest; of others the spec and "".
 

@@ -135,7 +135,7 @@ def check_models(study: Study) -> None:
         ),
         models.second_batchnorm(given.model, given.training, study.recipe, lambda: study.classifier),
         models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),
-        models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat),
+        models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat, study.evasion),
     )
 
 

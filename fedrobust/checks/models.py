@@ -10,6 +10,7 @@ from fedrobust.algorithms.contract import keeps_statistics
 from fedrobust.config.sections import Distillation, Model, Training
 from fedrobust.data.dataset import DataError
 from fedrobust.data.problem import Problem
+from fedrobust.evasion import Attack as EvasionAttack
 from fedrobust.evasion import Threat, attack_named
 from fedrobust.models.architecture import Architecture, ModelError
 from fedrobust.models.architectures import architecture_named
@@ -234,13 +235,19 @@ def algorithm_fits(
         )
 
 
-def evasion(attacks: Sequence[str], problem: Problem, threat: Callable[[], Threat]) -> Iterator[str]:
+def evasion(
+    attacks: Sequence[str],
+    problem: Problem,
+    threat: Callable[[], Threat],
+    with_file: Callable[[str], str | EvasionAttack],
+) -> Iterator[str]:
     """Evasion attacks exist, search in the study's norm, and have existing target classes.
 
     Args:
         attacks: as the study writes them.
         problem: its images and classes.
         threat: makes every attack once; what is wrong with one it says by itself.
+        with_file: finds the file of a surrogate.
     """
     threat()
     for spec in attacks:
@@ -252,6 +259,7 @@ def evasion(attacks: Sequence[str], problem: Problem, threat: Callable[[], Threa
             )
         if hasattr(attack, "require"):
             try:
-                attack.require(problem)
+                found: Any = attack_named(with_file(spec))
+                found.require(problem)
             except ValueError as error:
                 yield f'evaluation.attacks = "{spec}": {error}'

@@ -1,6 +1,6 @@
 """Evaluate a model on clean images and under evasion attacks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,8 @@ from fedrobust.epsilon import epsilon_value
 from fedrobust.evaluation.metrics import Metrics, measure
 from fedrobust.evaluation.multilabel import measure_multilabel
 from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
-from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack, attack_named
+from fedrobust.evaluation.surrogate_file import with_surrogate_file
+from fedrobust.evasion import Attack, BoundModel, CompiledModel, Threat, attack, attack_named
 from fedrobust.evasion.run import Map
 from fedrobust.models.layout import Weights
 
@@ -70,6 +71,7 @@ def robustness(
     map: Map = map,
     *,
     attacks: Sequence[str] = ("fgsm",),
+    with_file: Callable[[str], str | Attack] = with_surrogate_file,
     threat: Threat | None = None,
     seed: int = 0,
     clean: np.ndarray | None = None,
@@ -89,6 +91,7 @@ def robustness(
         batch_size: most images in a batch.
         map: runs batches in sequence or in parallel, with the same result.
         attacks: as written in the study.
+        with_file: finds the file of a surrogate that one names.
         threat: the threat model; None: linf in the compiled model's space.
         seed: of the attacks' random numbers.
         clean: (n, classes) logits of the clean images, if known.
@@ -109,7 +112,7 @@ def robustness(
             target,
             images,
             split.labels,
-            spec,
+            with_file(spec),
             threat or Threat(),
             values,
             seed,

@@ -30,6 +30,8 @@ from fedrobust.data.shifts import SiteShifts
 from fedrobust.defences import PredictionDefence
 from fedrobust.detectors import Detector
 from fedrobust.evaluation.scores import Metric
+from fedrobust.evaluation.surrogate_file import with_surrogate_file
+from fedrobust.evasion import Attack as EvasionAttack
 from fedrobust.evasion import Threat
 from fedrobust.memoize import part
 from fedrobust.models.network_file import pinned
@@ -263,6 +265,14 @@ class NamedParts:
             ConfigError: there is no such metric, or it does not take the settings given.
         """
         return metrics_of(self.experiment.evaluation, self.experiment.base)
+
+    def evasion(self, spec: str) -> str | EvasionAttack:
+        """Return one of ``evaluation.attacks`` with the file of its surrogate, if it names one.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        return with_surrogate_file(spec, self.base, self.experiment.data.root)
 
     @part
     def threat(self) -> Threat:

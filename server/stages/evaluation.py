@@ -1,6 +1,6 @@
 """The server's evaluator of models, clean and under attack."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +15,8 @@ from fedrobust.evaluation.metrics import Metrics, NotFiniteError, measure
 from fedrobust.evaluation.multilabel import measure_multilabel
 from fedrobust.evaluation.robustness import Examples, Robustness, clean_logits, examples, robustness
 from fedrobust.evaluation.scores.contract import NONE_FURTHER, Metric
-from fedrobust.evasion import BoundModel, CompiledModel, Threat, attack
+from fedrobust.evaluation.surrogate_file import with_surrogate_file
+from fedrobust.evasion import Attack, BoundModel, CompiledModel, Threat, attack
 from fedrobust.evasion.multilabel import attacked_findings
 from fedrobust.memoize import memoize
 from fedrobust.models.classifier import Classifier
@@ -52,6 +53,7 @@ class Evaluator:
         pool: runs batches in parallel.
         further: further metrics by name.
         features: the head's input features of images; None if the backbone is trained.
+        with_file: finds the file of a surrogate that an attack names.
         adapt: fits weights that were trained without the classifier's prediction-time defence to it; None: nothing.
     """
 
@@ -64,6 +66,7 @@ class Evaluator:
     pool: ThreadPoolExecutor
     further: Mapping[str, Metric] = field(default_factory=dict)
     features: Features | None = None
+    with_file: Callable[[str], str | Attack] = with_surrogate_file
     adapt: Callable[[Weights], Weights] | None = None
     _last: "list[Answers]" = field(default_factory=list, repr=False)
     _adapted: list[tuple[Weights, Weights]] = field(default_factory=list, repr=False)
@@ -126,21 +129,8 @@ class Evaluator:
 
     def test(self, weights: Weights, attacked: bool = True) -> Robustness:
         """Return the metrics on the test split, clean and attacked."""
-        settings = self.settings
-        return robustness(
-            self.compiled,
-            self.shown(weights),
-            self.dataset.test,
-            settings.epsilons,
-            settings.batch_size,
-            self.map,
-            attacks=settings.attacks if attacked else (),
-            threat=self.threat,
-            seed=self.seed,
-            clean=self.answers(weights).test,
-            further=self.further,
-            findings=self.findings,
-        )
+        split, clean = self.dataset.test, self.answers(weights).test
+        return self._robustness(weights, split, self.settings.epsilons, attacked, clean)
 
     def robust_at_largest(
         self, weights: Weights, split: Split, clean: np.ndarray
@@ -155,21 +145,28 @@ class Evaluator:
         settings = self.settings
         if not settings.attacks:
             return {}
-        found = robustness(
+        largest = max(settings.epsilons, key=epsilon_value)
+        found = self._robustness(weights, split, [largest], True, clean)
+        return EvaluationRecord.of(found).robust
+
+    def _robustness(
+        self, weights: Weights, split: Split, epsilons: Sequence[Any], attacked: bool, clean: np.ndarray
+    ) -> Robustness:
+        return robustness(
             self.compiled,
             self.shown(weights),
             split,
-            [max(settings.epsilons, key=epsilon_value)],
-            settings.batch_size,
+            epsilons,
+            self.settings.batch_size,
             self.map,
-            attacks=settings.attacks,
+            attacks=self.settings.attacks if attacked else (),
+            with_file=self.with_file,
             threat=self.threat,
             seed=self.seed,
             clean=clean,
             further=self.further,
             findings=self.findings,
         )
-        return EvaluationRecord.of(found).robust
 
     def probe(self, weights: Weights, epsilon: float) -> tuple[float, float]:
         """Return the accuracy under PGD-5 at `epsilon` of some validation images, and the balanced accuracy.

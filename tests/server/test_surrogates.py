@@ -7,6 +7,7 @@ import keras
 import pytest
 
 from fedrobust.config import ConfigError
+from fedrobust.evaluation.surrogate_file import with_surrogate_file
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import DatasetRecord, RunRecord
 from server.surrogates import check_surrogates
@@ -15,11 +16,12 @@ from tests.server.small_study import dataset
 NAMES = ("healthy", "one", "two")
 
 
-def study(spec, names=NAMES):
+def study(spec, names=NAMES, base=None):
     return SimpleNamespace(
         experiment=SimpleNamespace(evaluation=SimpleNamespace(attacks=("fgsm", spec))),
         dataset=replace(dataset(), label_names=names),
         threat=SimpleNamespace(space="native"),
+        evasion=lambda spec: with_surrogate_file(spec, base),
     )
 
 
@@ -38,6 +40,10 @@ def file(tmp_path):
 
 def test_a_surrogate_whose_classes_are_those_of_the_data_passes(file):
     check_surrogates(study(f"transfer(surrogate={str(file)!r})"))
+
+
+def test_a_surrogate_is_found_beside_the_study_file(file):
+    check_surrogates(study("transfer(surrogate='model.keras')", base=file.parent))
 
 
 @pytest.mark.parametrize("spec", ["pgd", "transfer", "transfer(surrogate='query')"])
