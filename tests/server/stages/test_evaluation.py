@@ -122,6 +122,7 @@ def test_the_test_split_is_attacked_as_the_study_says(linear_classifier, dataset
         )
         assert settings == {
             "attacks": attacks,
+            "with_file": judge.with_file,
             "threat": THREAT,
             "seed": 5,
             "clean": "clean_logits",
