@@ -392,6 +392,21 @@ def test_a_batch_of_one_image_is_refused_wherever_a_network_with_batchnorm_is_tr
         check_models(study(**small, **settings, model__normalization="group"))
 
 
+@pytest.mark.parametrize(("images", "copies", "refused"), [(1, 0, True), (1, 1, False), (2, 0, False)])
+def test_a_student_with_batchnorm_does_not_learn_from_a_single_image(tmp_path, images, copies, refused):
+    file = str(tmp_path / "public.npz")
+    np.savez(file, images=np.zeros((images, 28, 28, 1), np.uint8))
+    small = {"distillation__student": "edge-cnn(width=4)", "distillation__public": file}
+    asked = {**small, "distillation__copies": copies}
+    if not refused:
+        check_models(study(**asked))
+        return
+    said = r"distillation\.copies = 0 with a single .*\(BatchNorm\).*copies to 1"
+    with pytest.raises(ConfigError, match=said):
+        check_models(study(**asked))
+    check_models(study(**asked, distillation__enabled=False, export__enabled=False))
+
+
 def test_models_that_fit_pass():
     check_models(study(evaluation__attacks=["pgd(target=1)", "fgsm", "square(queries=5)", "transfer"]))
 

@@ -111,7 +111,9 @@ def check_models(study: Study) -> None:
         _detector(study),
         models.networks(given.model, given.distillation, study.problem, study.network_name),
         models.normalised_alone(given.model, given.training, lambda: study.classifier),
-        models.student_normalised_alone(given.distillation, lambda: student_of(study)),
+        models.student_normalised_alone(
+            given.distillation, lambda: _transfer_images(study), lambda: student_of(study)
+        ),
         models.server_normalised_alone(
             given.model, study.defence.rule, given.federation.aggregator, lambda: study.classifier
         ),
@@ -137,6 +139,11 @@ def check_models(study: Study) -> None:
         models.algorithm_fits(given.model.name, given.training, study.algorithm, lambda: study.classifier),
         models.evasion(given.evaluation.attacks, study.problem, lambda: study.threat, study.evasion),
     )
+
+
+def _transfer_images(study: Study) -> int:
+    """Return the number of images that the student learns from, without their copies."""
+    return len(study.dataset.validation) if study.public is None else len(study.public.images)
 
 
 def check_protection(study: Study) -> None:

@@ -21,10 +21,11 @@ from fedrobust.registry import UnknownNameError
 from fedrobust.spec import SpecError
 from fedrobust.training.recipes.recipe import Recipe, shares_statistics, two_batchnorms
 
-_ALONE = (
+_BLIND = (
     "normalises over the batch (BatchNorm), and would see of each image only what is left when its own mean is taken "
-    "away; choose 2 or more"
+    "away"
 )
+_ALONE = f"{_BLIND}; choose 2 or more"
 
 
 def networks(
@@ -88,15 +89,28 @@ def normalised_alone(model: Model, training: Training, classifier: Callable[[], 
         yield f"training.batch-size = 1: {model.name} {_ALONE}"
 
 
-def student_normalised_alone(distillation: Distillation, student: Callable[[], Classifier]) -> Iterator[str]:
+def student_normalised_alone(
+    distillation: Distillation, images: Callable[[], int], student: Callable[[], Classifier]
+) -> Iterator[str]:
     """No batch of the student has a single image if it has BatchNorm; see `normalised_alone`.
 
     Args:
         distillation: settings of the student.
+        images: returns the number of transfer images.
         student: returns the student.
     """
-    if distillation.enabled and distillation.batch_size == 1 and student().layout.statistics:
+    if not distillation.enabled:
+        return
+    single = distillation.copies == 0 and images() == 1
+    if not (single or distillation.batch_size == 1) or not student().layout.statistics:
+        return
+    if distillation.batch_size == 1:
         yield f"distillation.batch-size = 1: {distillation.student} {_ALONE}"
+    if single:
+        yield (
+            f"distillation.copies = 0 with a single transfer image: {distillation.student} {_BLIND}; set "
+            "distillation.copies to 1 or more, or name more images in distillation.public"
+        )
 
 
 def server_normalised_alone(
