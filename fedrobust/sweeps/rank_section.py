@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from fedrobust.config import ConfigError
-from fedrobust.sweeps.own_tolerance import without_own_tolerance
+from fedrobust.sweeps.own_tolerance import with_own_tolerance
 from fedrobust.sweeps.paired import Paired
 from fedrobust.sweeps.ranks import DEFENCE, Ranks, compared_rules
 from fedrobust.sweeps.row import Row
@@ -60,9 +60,10 @@ def rank_pictures(rows: Sequence[Row]) -> list[RankPicture]:
             {key: shown(value) for key, value in row.settings.items() if key not in (*DEFENCE, SEED)}
             for row in known
         ]
-        for row, setting in zip(known, without_own_tolerance(others), strict=True):
+        places = with_own_tolerance(others, list(map(defence_of, known)))
+        for row, (setting, rule) in zip(known, places, strict=True):
             by_rule = values.setdefault(setting, {})
-            by_rule.setdefault(defence_of(row), {})[row.experiment.get("seed", 0)] = row.figures[metric]
+            by_rule.setdefault(rule, {})[row.experiment.get("seed", 0)] = row.figures[metric]
         rules = list(dict.fromkeys(rule for one in values.values() for rule in one))
         # Where no setting has results of all rules yet, there are no ranks yet.
         with suppress(ConfigError):

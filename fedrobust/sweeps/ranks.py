@@ -15,7 +15,7 @@ import numpy as np
 
 from fedrobust.config import ConfigError
 from fedrobust.sweeps.over_seeds import SEED, metrics_of, range_of, repeated
-from fedrobust.sweeps.own_tolerance import without_own_tolerance
+from fedrobust.sweeps.own_tolerance import with_own_tolerance
 from fedrobust.sweeps.paired import Paired, holm, paired, text_of_p
 
 if TYPE_CHECKING:
@@ -134,12 +134,13 @@ def ranks_of(compared: "pandas.DataFrame", metric: str = "") -> Ranks:
     once = compared.drop(index=repeated(compared)).to_dict("records")
     rows = [row for row in once if name and not math.isnan(row[name])]
     others = [key for key in settings if key not in (*DEFENCE, SEED)]
-    places = without_own_tolerance([{key: row[key] for key in others} for row in rows])
+    names = [
+        " → ".join(str(row[key]) for key in DEFENCE if key in settings and row[key] not in ("-", "none"))
+        for row in rows
+    ]
+    places = with_own_tolerance([{key: row[key] for key in others} for row in rows], names)
     values: dict[str, dict[str, dict[Any, float]]] = {}
-    for row, setting in zip(rows, places, strict=True):
-        rule = " → ".join(
-            str(row[key]) for key in DEFENCE if key in settings and row[key] not in ("-", "none")
-        )
+    for row, (setting, rule) in zip(rows, places, strict=True):
         values.setdefault(setting, {}).setdefault(rule, {})[row.get(SEED, 0)] = float(row[name])
     rules = list(dict.fromkeys(rule for one in values.values() for rule in one))
     if len(rules) < 2:

@@ -180,6 +180,18 @@ def test_an_f_that_was_varied_is_a_setting():
     assert ranks_of(table).settings == 4
 
 
+def test_an_f_that_was_varied_of_one_rule_alone_is_part_of_its_name():
+    """The mean has none, the trimmed mean one: no setting would have all rules if it were a setting."""
+    each = [("mean", 0.7, None), ("trimmed-mean", 0.8, 1), ("krum", 0.9, 1), ("krum", 0.6, 2)]
+    parts = [frame({rule: auc}).assign(**{"federation.tolerate": f}) for rule, auc, f in each]
+    table = pandas.concat(parts).reset_index(drop=True)
+    settings = ["federation.aggregator", "poisoning.attack", "seed", "federation.tolerate"]
+    table.attrs.update(settings=settings, figures=["auc"], cells=True)
+    found = ranks_of(table)
+    assert (found.settings, found.left_out) == (2, 0)
+    assert found.rules == ("krum (tolerate 1)", "trimmed-mean", "mean", "krum (tolerate 2)")
+
+
 @pytest.mark.parametrize("metric", ["seconds", "training-seconds", "clients worse", "refused"])
 def test_of_time_and_losses_less_is_better(metric):
     assert metric.startswith(SMALLER_IS_BETTER)
