@@ -8,7 +8,7 @@ import numpy as np
 from fedrobust.availability import Availability
 from fedrobust.config.sections import Federation
 from fedrobust.randomness import Purpose, generator
-from fedrobust.sampled_clients import drawn_clients, sampled_clients
+from fedrobust.study.sampled_clients import drawn_clients, sampled_clients
 from server.client_registry import ClientRegistry
 
 

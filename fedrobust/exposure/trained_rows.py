@@ -8,8 +8,8 @@ from fedrobust.data.train_share import drawn_rows
 from fedrobust.randomness import Purpose, generator
 from fedrobust.runs.folder import RunFolder
 from fedrobust.runs.record import RunRecord
-from fedrobust.sampled_clients import sampled_clients
 from fedrobust.study import Study
+from fedrobust.study.sampled_clients import sampled_clients
 
 
 def trained_rows(study: Study, folder: RunFolder, last: int) -> NDArray[np.bool_]:

@@ -55,7 +55,7 @@ def boards(claims: Sequence[ClaimRecord]) -> list[Board]:
         flat, files = flattened(group[0].setting), group[0].files or {}
         title = [f"{name} {shown(flat[key])}" for key, name in SHOWN.items() if key in flat]
         title += [f"{key} {digest[:DIGITS]}" for key, digest in sorted(files.items())]
-        lines = tuple(f"{key} = {json.dumps(value)}" for key, value in sorted((flat | files).items()))
+        lines = tuple(f"{key} = {json.dumps(value)}" for key, value in sorted({**flat, **files}.items()))
         found.append(Board(", ".join(title), lines, tuple(group)))
     return found
 
