@@ -135,8 +135,8 @@ class ModelParts:
             self.pool,
             study.metrics | (GRADED if study.dataset.ordinal else {}),
             self.features,
+            study.evasion,
         )
-        found = replace(found, with_file=study.evasion)
         if study.prediction_defence is None or is_learned(study.prediction_defence):
             return found
         return replace(found, adapt=partial(self.behind, self.classifier))

@@ -82,10 +82,11 @@ class Evaluator:
         pool: ThreadPoolExecutor,
         further: Mapping[str, Metric] = NONE_FURTHER,
         features: Features | None = None,
+        with_file: Callable[[str], str | Attack] = with_surrogate_file,
     ) -> "Evaluator":
         """Return an evaluator of `classifier`."""
         compiled = compiled_model_of(classifier, settings.space)
-        return cls(settings, threat, seed, dataset, classifier, compiled, pool, further, features)
+        return cls(settings, threat, seed, dataset, classifier, compiled, pool, further, features, with_file)
 
     def of_model(self, classifier: Classifier, space: str = "") -> "Evaluator":
         """Return an evaluator of another classifier with the same settings, except the `space`, if given."""

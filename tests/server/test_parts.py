@@ -335,6 +335,7 @@ def test_the_evaluator_is_that_of_the_global_model(monkeypatch):
             "pool",
             study.metrics,
             None,
+            study.evasion,
         )
     ]
 
