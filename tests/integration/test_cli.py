@@ -164,6 +164,11 @@ def test_a_mistake_is_one_message_in_a_process_of_its_own(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "train", "bench"])
+def test_the_help_names_the_setting_of_where_results_go(warm, command):
+    assert "below output.root (runs)" in " ".join(warm(command, "--help").stdout.replace("│", " ").split())
+
+
 def test_data_and_lists(warm):
     assert "breastmnist" in warm("data", "list").stdout
     shown = json.loads(warm("data", "show", "phantom").stdout)
