@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fedrobust.data.annotations import are_named
 from fedrobust.data.dataset import Dataset
 from fedrobust.data.search_path import resolve
+from fedrobust.evaluation.surrogate_file import with_surrogate_file
 from fedrobust.models.network_file import DIGITS, file_digest
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ def file_digests(study: "Study") -> dict[str, str]:
     """Return the first digits of the SHA-256 of each file, by what it is; empty where a study reads none.
 
     ``weights``: the weights file that ``model.weights`` names; ``public``: the file of ``distillation.public``;
+    ``surrogates``: the models of surrogates that ``evaluation.attacks`` name, together;
     ``annotations``: names of classes, disease and sites in an own file of images, which `Dataset.digest` does not
     cover. They are part of the hash of a sweep's cell, and a resumed run must find the same.
 
@@ -41,6 +44,9 @@ def file_digests(study: "Study") -> dict[str, str]:
         found["weights"] = file_digest(resolve(experiment.model.weights, study.base, data.root))[:DIGITS]
     if distillation.enabled and _is_file(distillation.public):
         found["public"] = file_digest(resolve(distillation.public, study.base, data.root))[:DIGITS]
+    surrogates = [file_digest(path) for path in _surrogates(study)]
+    if surrogates:
+        found["surrogates"] = hashlib.sha256("".join(surrogates).encode()).hexdigest()[:DIGITS]
     if data.clients or _is_file(data.name):
         annotations = _annotations(study.dataset)
         found |= {"annotations": annotations} if annotations else {}
@@ -49,6 +55,15 @@ def file_digests(study: "Study") -> dict[str, str]:
 
 def _is_file(name: str) -> bool:
     return name.lower().endswith(".npz")
+
+
+def _surrogates(study: "Study") -> list[Path]:
+    """Return the files of the surrogates that the study's attacks name, in their order."""
+    root = study.experiment.data.root
+    found: list[Any] = [
+        with_surrogate_file(spec, study.base, root) for spec in study.experiment.evaluation.attacks
+    ]
+    return [Path(each.surrogate) for each in found if not isinstance(each, str)]
 
 
 def _annotations(dataset: Dataset) -> str:

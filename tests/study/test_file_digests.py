@@ -89,3 +89,20 @@ def test_a_run_is_not_resumed_with_other_annotations(tmp_path):
     np.savez(tmp_path / "mine.npz", **images(disease=np.array([1])))
     run = fedrobust.resume(tmp_path / "run")
     assert set(run.result["file-digests"]) == {"annotations"}
+
+
+def test_another_surrogate_under_the_same_name_is_another_cell(tmp_path):
+    attacks = ["pgd", "transfer(surrogate='other.keras')", "transfer"]
+    np.savez(tmp_path / "mine.npz", **images())
+    (tmp_path / "study.toml").write_text(
+        f"[data]\nname = 'mine.npz'\n[federation]\nclients = 2\n[evaluation]\nattacks = {attacks}\n",
+        encoding="utf-8",
+    )
+    found = []
+    for content in (b"first", b"second", b"first"):
+        (tmp_path / "other.keras").write_bytes(content)
+        one = Experiment.load(tmp_path / "study.toml")
+        found.append((file_digests(Study.of(one))["surrogates"], content_hash(one)))
+    assert found[0] == found[2]
+    assert found[0][0] != found[1][0]
+    assert found[0][1] != found[1][1]
