@@ -12,6 +12,7 @@ from fedrobust.evaluation.intervals import wilson
 Record = Mapping[str, Any]
 
 INSIDE, ABOVE, BELOW = "●", "▲", "▼"
+ANEW = "‡"
 NONE = "–"
 
 
@@ -55,11 +56,16 @@ def mark(correct: int, n: int, printed: float) -> str:
 
 
 def verdict(audit: Mapping[str, Any] | None) -> str:
-    """Return the verdict of an audit with the checks that decided it."""
+    """Return the verdict of an audit with the checks that decided it, marked if one of these was applied anew.
+
+    Example:
+        >>> verdict({"word": "not proven", "deciding": ["control: no better than the undefended model"], "anew": True})
+        '**not proven**: no better than control ‡'
+    """
     if audit is None:
         return NONE
     deciding = f": {', '.join(map(short, audit['deciding']))}" if audit["deciding"] else ""
-    return f"**{audit['word']}**{deciding}"
+    return f"**{audit['word']}**{deciding}" + (f" {ANEW}" if audit.get("anew") else "")
 
 
 def course(counts: Sequence[int], epsilons: Sequence[str], n: int) -> str:

@@ -25,6 +25,7 @@ from tables import (
     federated_table,
     longer_table,
 )
+from whole_split import applied
 
 Records = dict[str, list[dict[str, Any]]]
 
@@ -32,8 +33,8 @@ FIGURES = HERE / "results" / "figures.csv"
 
 
 def records() -> Records:
-    """Return all records by study file."""
-    return {name: read(name) for name in FILES}
+    """Return all records by study file, with today's check of the number of audited images."""
+    return {name: [applied(one) for one in read(name)] for name in FILES}
 
 
 def page(found: Records) -> str:
