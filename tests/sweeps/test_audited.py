@@ -278,11 +278,13 @@ def test_the_control_of_the_shipped_sweep_is_plain_training():
         for cell in cells
     ]
     (table,) = audited_tables(rows)
-    assert table.control == "plain"
+    assert table.control == "plain, epochs 1", "a defence has two local epochs"
     assert "jpeg(quality=75)" in {one.name for one in table.combinations}, (
         "named by what it has beside the control"
     )
-    assert len(table.combinations) == len(cells) == 9
+    assert len(table.combinations) == len(cells) == 10
+    (longer,) = (one for one in table.combinations if "epochs 2" in one.name)
+    assert longer.control == table.control, "the only plain training there is"
 
 
 @pytest.mark.slow
@@ -302,12 +304,12 @@ def test_a_sweep_of_defences_is_audited_and_shown(tmp_path):
     )
     results = fedrobust.bench("which-defence", out=tmp_path, overrides=small, workers=2)
     found = results.audited.set_index("combination")
-    assert list(found["seeds"]) == [1] * 9
+    assert list(found["seeds"]) == [1] * 10
     assert set(found["images"]) == {20}
     assert found["robust"].between(0, 1).all()
     assert set(found["verdicts"]) <= {"robust", "not robust", "not proven", "degenerate"}
     assert found["gain"].isna().sum() == 1, "the control's"
-    assert "plain (control)" in results.page.read_text(encoding="utf-8")
+    assert "plain, epochs 1 (control)" in results.page.read_text(encoding="utf-8")
     assert "jpeg" in (fedrobust.write_figures(tmp_path, tmp_path / "drawn", "csv")[0]).read_text(
         encoding="utf-8"
     )
