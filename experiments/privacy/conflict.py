@@ -3,6 +3,7 @@
 python experiments/privacy/conflict.py      # the table, as in RESULTS.md
 """
 
+import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -102,4 +103,7 @@ def table() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     print(table())
