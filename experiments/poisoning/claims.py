@@ -20,8 +20,8 @@ from kept import Kept, Result
 
 from fedrobust.runs.record import RunRecord
 from fedrobust.sweeps.bench import bench
+from fedrobust.sweeps.paired import Paired, holm, paired, text_of_p
 from fedrobust.sweeps.results import record_in
-from fedrobust.sweeps.spread import Spread
 from fedrobust.sweeps.sweep import Sweep
 from fedrobust.terminal.sweep import SweepConsole
 
@@ -29,6 +29,9 @@ HERE = Path(__file__).parent
 KEPT = Kept(HERE / "claims.json", HERE / "CLAIMS.md")
 
 PIXEL = "pixel-backdoor(target=0)"
+
+LEVEL = 0.05
+"""A claim with a larger p after Holm's correction appears without correction only."""
 
 SUCCESS, WITHOUT = "attack-success", "attack-success without trigger"
 
@@ -247,19 +250,22 @@ def collect(sweep: Sweep, folder: Path, known: Sequence[Result]) -> list[Result]
 
 
 def table(claims: Iterable[Claim], results: Sequence[Result]) -> str:
-    """Return a Markdown table: claims, scores and paired differences over seeds with 95 % intervals (Student's t)."""
+    """Return a Markdown table: claims, scores and paired differences over seeds with 95 % intervals (Student's t).
+
+    The p of the paired t tests are corrected for the number of claims with three seeds or more (Holm). Intervals are
+    not, and end at 100 points either way.
+    """
     lines = [
-        "| attack or defence | claim | rule | score | seeds | its | control's | difference | appears |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| attack or defence | claim | rule | score | seeds | its | control's | difference | p, Holm | appears |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for claim in claims:
-        own = scores_of(claim.cell, claim.score, results)
-        control = scores_of(claim.control or claim.cell, claim.score if claim.control else WITHOUT, results)
+    found = [(claim, *_scores(claim, results)) for claim in claims]
+    found = [(claim, own, control) for claim, own, control in found if own.keys() & control.keys()]
+    compared = holm(
+        [paired("its", "control's", {"": {"its": own, "control's": control}}) for _, own, control in found]
+    )
+    for (claim, own, control), difference in zip(found, (one.within(100) for one in compared), strict=True):
         seeds = sorted(own.keys() & control.keys())
-        if not seeds:
-            continue
-        differences = Spread.of([100 * (own[seed] - control[seed]) for seed in seeds])
-        assert differences is not None
         cells = (
             claim.name,
             claim.says,
@@ -268,11 +274,19 @@ def table(claims: Iterable[Claim], results: Sequence[Result]) -> str:
             str(len(seeds)),
             mean([own[seed] for seed in seeds]),
             mean([control[seed] for seed in seeds]),
-            f"{differences.mean:+.1f}{limits(differences)}",
-            verdict(differences, claim.higher),
+            f"{difference.difference:+.1f}{limits(difference)}",
+            "" if difference.adjusted is None else text_of_p(difference.adjusted),
+            verdict(difference, claim.higher),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _scores(claim: Claim, results: Sequence[Result]) -> tuple[dict[int, float], dict[int, float]]:
+    """Return a claim's scores and its control's, in percent by seed."""
+    own = scores_of(claim.cell, claim.score, results)
+    control = scores_of(claim.control or claim.cell, claim.score if claim.control else WITHOUT, results)
+    return {seed: 100 * one for seed, one in own.items()}, {seed: 100 * one for seed, one in control.items()}
 
 
 def scores_of(cell: Cell, score: str, results: Sequence[Result]) -> dict[int, float]:
@@ -286,32 +300,38 @@ def scores_of(cell: Cell, score: str, results: Sequence[Result]) -> dict[int, fl
 
 
 def mean(values: Sequence[float]) -> str:
-    """Return the mean of shares in percent.
+    """Return the mean, as text.
 
     Example:
-        >>> mean([0.5, 0.6])
+        >>> mean([50.0, 60.0])
         '55.0'
     """
-    return f"{100 * sum(values) / len(values):.1f}"
+    return f"{sum(values) / len(values):.1f}"
 
 
-def limits(spread: Spread) -> str:
+def limits(difference: Paired) -> str:
     """Return the interval of a difference in points, empty with one seed."""
-    return "" if spread.low is None else f" ({spread.low:+.1f} to {spread.high:+.1f})"
+    return "" if difference.low is None else f" ({difference.low:+.1f} to {difference.high:+.1f})"
 
 
-def verdict(spread: Spread, higher: bool) -> str:
+def verdict(difference: Paired, higher: bool) -> str:
     """Return whether a claim appears: only if the interval of its difference is on the claimed side of 0.
 
+    It says so if this is without the correction for the number of claims alone.
+
     Example:
-        >>> verdict(Spread.of([10.0, 11.0, 12.0]), higher=True), verdict(Spread.of([-9.0, 1.0, 9.0]), higher=True)
-        ('yes', 'not shown')
-        >>> verdict(Spread.of([10.0, 11.0, 12.0]), higher=False)
-        'the opposite'
+        >>> tested = {"p": 0.03, "adjusted": 0.03}
+        >>> verdict(Paired("its", "control's", 3, 11.0, 8.5, 13.5, **tested), higher=True)
+        'yes'
+        >>> verdict(Paired("its", "control's", 3, 11.0, 8.5, 13.5, **{**tested, "adjusted": 0.45}), higher=True)
+        'yes, uncorrected'
+        >>> verdict(Paired("its", "control's", 3, 1.0, -8.5, 10.5, p=0.7), higher=True)
+        'not shown'
     """
-    if spread.low is None or spread.high is None or spread.low <= 0 <= spread.high:
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
         return "not shown"
-    return "yes" if (spread.low > 0) == higher else "the opposite"
+    word = "yes" if (difference.low > 0) == higher else "the opposite"
+    return word if difference.adjusted is not None and difference.adjusted < LEVEL else f"{word}, uncorrected"
 
 
 def main() -> None:

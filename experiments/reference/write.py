@@ -49,9 +49,9 @@ INTRODUCTION = """# Reference table
 Written by `make reference` (`experiments/reference/run.py`) from the records of its runs; [what helped](README.md).
 
 Ten clients; of MedNIST 100, a fifth of which takes part in a round. Means over seeds, in brackets half the 95 %
-interval of the mean (Student's t). All scores are on the test images. Worst client: the accuracy of the global model
-under the class mix of the client for which it is lowest. Local models are trained on one client's images alone, in as
-many steps; they and FedBN's personal models are means over clients: accuracy by the client's class mix, balanced
+interval of the mean (Student's t), or its limits where it ends at 0 or 1. All scores are on the test images. Worst
+client: the accuracy of the global model under the class mix of the client for which it is lowest.
+Local models are trained on one client's images alone, in as many steps; they and FedBN's personal models are means over clients: accuracy by the client's class mix, balanced
 accuracy over the client's classes, AUC on all test images. Seconds are those of the rounds on two cores, two cells
 at a time; those of BreastMNIST at Dirichlet 0.5 and with FedBN are about twice as long as on a quiet machine."""
 
@@ -126,10 +126,16 @@ def _row(name: str, found: Sequence[Record], model: str) -> tuple[str, ...]:
 
 def _spread(values: Iterable[float | None]) -> str:
     spread = Spread.of([value for value in values if value is not None])
-    if spread is None:
+    return "" if spread is None else f"{_number(spread.mean)}{_interval(spread)}"
+
+
+def _interval(spread: Spread) -> str:
+    """Return half the interval of a share, or its limits where it reaches beyond 0 or 1, which no share does."""
+    if spread.low is None or spread.high is None:
         return ""
-    half = "" if spread.high is None else f" ({_number(spread.high - spread.mean)})"
-    return f"{_number(spread.mean)}{half}"
+    if spread.low < 0 or spread.high > 1:
+        return f" ({_number(max(spread.low, 0.0))} to {_number(min(spread.high, 1.0))})"
+    return f" ({_number(spread.high - spread.mean)})"
 
 
 def _number(value: float) -> str:

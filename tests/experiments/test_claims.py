@@ -69,7 +69,7 @@ def test_a_claim_appears_only_if_its_interval_leaves_zero(claims, own, control, 
     row = claims.table([claim], rows).splitlines()[2]
     assert row.split("|")[-2].strip() == expected
     assert f"| {len(own)} |" in row
-    assert claims.mean(own) in row
+    assert claims.mean([100 * one for one in own]) in row
 
 
 def test_the_page_has_the_table_of_the_results(claims):
@@ -80,3 +80,16 @@ def test_seeds_without_their_control_do_not_count(claims):
     claim, rows = results(claims, [0.9, 0.8, 0.7], [0.1])
     assert "| 1 | 90.0 | 10.0 | +80.0 |" in claims.table([claim], rows)
     assert len(claims.table([claim], rows[:3]).splitlines()) == 2
+
+
+def test_a_claim_is_told_apart_after_the_correction_for_all_claims(claims):
+    """By hand: differences of 10, 20 and 24 points have t = 4.3162 and p = 0.0497, of two claims twice that."""
+    claim, rows = results(claims, [0.10, 0.20, 0.24], [0.0, 0.0, 0.0])
+    assert claims.table([claim], rows).splitlines()[2].split("|")[-3:-1] == [" 0.05 ", " yes "]
+    for line in claims.table([claim, claim], rows).splitlines()[2:]:
+        assert line.split("|")[-3:-1] == [" 0.099 ", " yes, uncorrected "]
+
+
+def test_no_interval_reaches_beyond_what_two_shares_can_differ(claims):
+    claim, rows = results(claims, [1.0, 0.9, 0.8], [0.0, 0.0, 0.1])
+    assert "| +86.7 (+48.7 to +100.0) |" in claims.table([claim], rows)

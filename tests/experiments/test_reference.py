@@ -117,11 +117,19 @@ def test_a_record_keeps_the_scores_of_every_model(kept):
 
 
 def test_rows_are_means_over_seeds_with_students_interval_beside_the_constant(reference, kept):
-    """Accuracies .80 and .84: mean .82, deviation .0283, t = 12.706 with one degree of freedom: .254."""
+    """Accuracies .80 and .84: mean .82, deviation .0283, t = 12.706 with one degree of freedom: .254, cut at 1."""
     lines = reference.write.table("breastmnist").splitlines()
     assert lines[2].startswith("| constant classifier (n = 10) | .600 | .500 | .500 |")
     row = next(line for line in lines if line.startswith("| iid, recipe |"))
-    assert row == "| iid, recipe | .820 (.254) | .700 (.000) | .900 (.000) | .500 (.000) | 5 | 2 |"
+    assert row == "| iid, recipe | .820 (.566 to 1.000) | .700 (.000) | .900 (.000) | .500 (.000) | 5 | 2 |"
     assert any(line.startswith("| iid, local models | .500 (.000) |") for line in lines)
     assert any(line.startswith("| central, recipe | .900 (.000) |") for line in lines)
     assert not any("FedBN" in line for line in lines), "cells without records have no row"
+
+
+def test_an_interval_that_reaches_beyond_a_share_is_written_as_its_limits(reference):
+    """By hand: of two seeds half the interval is 12.706 / 2 times their difference."""
+    shown = [
+        reference.write._spread(values) for values in ((0.50, 0.51), (0.45, 0.67), (0.9, 0.91, 1.0), (0.5,))
+    ]
+    assert shown == [".505 (.064)", ".560 (.000 to 1.000)", ".937 (.800 to 1.000)", ".500"]
