@@ -47,6 +47,7 @@ class Registry:
     family: str
     home: str = ""
     _filed: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _unlisted: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def members(self) -> dict[str, Any]:
@@ -60,13 +61,19 @@ class Registry:
             import_modules(self.home)
         return True
 
-    def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that registers a class or function under `name`."""
+    def register(self, name: str, listed: bool = True) -> Callable[[T], T]:
+        """Return a decorator that registers a class or function under `name`.
+
+        Args:
+            name: what users type.
+            listed: False: it is found by its name, but not among the members: one that another member names, where a
+                dotted path might be refused (`fedrobust.own_modules`).
+        """
 
         def file(member: T) -> T:
-            if name in self._filed:
+            if name in self._filed or name in self._unlisted:
                 raise ValueError(f"{self.family} {name!r} is registered twice")
-            self._filed[name] = member
+            (self._filed if listed else self._unlisted)[name] = member
             return member
 
         return file
@@ -74,6 +81,8 @@ class Registry:
     def __getitem__(self, name: str) -> Any:
         if (known := self.known(name)) is not None:
             return self.members[known]
+        if name in self._unlisted:
+            return self._unlisted[name]
         if ":" in name:
             return import_dotted(name)
         raise UnknownNameError(

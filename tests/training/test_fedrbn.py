@@ -7,6 +7,8 @@ import tensorflow as tf
 from fedrobust.config import Experiment
 from fedrobust.models.classifier import build_classifier
 from fedrobust.models.recalibration import Recalibration
+from fedrobust.own_modules import only
+from fedrobust.registry import UnknownNameError
 from fedrobust.spec import build
 from fedrobust.study import Study
 from fedrobust.training.batches import draw_batches
@@ -78,6 +80,21 @@ def test_the_recipe_names_that_of_the_others_also_inside_of_awp():
     assert sorted(filter(None, changed)) == [others_of(recipe)] * 5
     alone = [study.changed_alone(client).get("recipe") for client in range(10)]
     assert [one and "plain" for one in changed] == alone, "no statistics are received from others"
+
+
+@pytest.mark.parametrize("spec", [*RECIPES, "awp(recipe='fedrbn(calibration=0.2)')"])
+def test_the_recipe_of_the_others_is_one_of_the_installed_package(spec):
+    """A hospital with images of its own runs no dotted path."""
+    others = others_of(build(RECIPES, spec))
+    with only(()):
+        assert callable(build(RECIPES, others))
+
+
+def test_the_recipe_of_the_others_is_not_offered():
+    assert "pseudo-noise" not in [*RECIPES]
+    with pytest.raises(UnknownNameError) as refusal:
+        build(RECIPES, "nothing")
+    assert "pseudo-noise" not in str(refusal.value)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ class FedRBN(AdversarialRecipe):
     @property
     def others(self) -> str:
         """The recipe of clients that do not train adversarially."""
-        return f"{__name__}:PseudoNoise(weight={self.calibration})"
+        return f"pseudo-noise(weight={self.calibration})"
 
     def crafted(self, batch: Batch) -> tf.Tensor:
         """Return the images in the ball with the largest loss, from a random start."""
@@ -71,9 +71,12 @@ class FedRBN(AdversarialRecipe):
         return StepLoss(weighted_mean(losses, batch.example_weights), clean, statistics)
 
 
+@RECIPES.register("pseudo-noise", listed=False)
 @dataclass(frozen=True, kw_only=True)
 class PseudoNoise:
     """Train on clean images, also as normalised by received statistics, which stay as they are; see `FedRBN`.
+
+    It is not listed: without clients that train with `FedRBN` no client moves the statistics.
 
     Attributes:
         weight: of the loss with the received statistics.

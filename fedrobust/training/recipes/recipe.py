@@ -108,7 +108,8 @@ class Recipe(Protocol):
     ``one_class = True`` it is refused for multi-label data: it uses the logits' softmax. With ``shares_statistics =
     True`` its BatchNorm statistics are not those of clean images: the server averages them over the clients that
     changed them, and does not measure its own. An attribute ``others`` is the spec of the recipe of the clients that
-    ``training.recipe-clients`` leaves out; without it they train plainly.
+    ``training.recipe-clients`` leaves out; without it they train plainly. A registered name works at every hospital, a
+    dotted path only where its module is allowed (``own-modules``).
 
     With the class attribute ``two_batchnorms = True`` the model has a second set of BatchNorm (`Batch.auxiliary`).
 
