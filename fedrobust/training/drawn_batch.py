@@ -14,7 +14,8 @@ class DrawnBatch(NamedTuple):
     """A batch of training images.
 
     Attributes:
-        images: (n, height, width, channels) float32 in [0, 1], native, after augmentation.
+        images: (n, height, width, channels) float32, native, after augmentation; in [0, 1], but for augmentations that
+            leave it.
         targets: (n,) int32 labels, or (n, classes) float32.
         labels: (n,) int32, the class with the largest target; of multi-label images the targets.
         example_weights: (n,) factors of the losses.

@@ -45,9 +45,27 @@ def penalised_gradient(losses: Losses, images: tf.Tensor, weights: Sequence[tf.T
     return gradient
 
 
+def in_range(images: tf.Tensor, clean: tf.Tensor) -> tf.Tensor:
+    """Return `images` clipped to [0, 1], or where a pixel of `clean` is outside, to what lies between it and [0, 1].
+
+    Noise may have moved a pixel of `clean` out of [0, 1]. Clipped to [0, 1], the image would lose this noise, and with
+    it move farther than an attack is allowed to.
+
+    Example:
+        >>> in_range(tf.constant([-0.5, -0.5, 1.25]), tf.constant([-0.25, 0.0, 1.5])).numpy().tolist()
+        [-0.25, 0.0, 1.25]
+    """
+    return tf.clip_by_value(images, tf.minimum(clean, 0.0), tf.maximum(clean, 1.0))
+
+
 def project(images: tf.Tensor, clean: tf.Tensor, epsilon: float | tf.Tensor) -> tf.Tensor:
-    """Return `images` projected onto the linf ball of radius epsilon around `clean`, and onto [0, 1]."""
-    return tf.clip_by_value(tf.clip_by_value(images, clean - epsilon, clean + epsilon), 0.0, 1.0)
+    """Return `images` projected onto the linf ball of radius epsilon around `clean`, and `in_range`.
+
+    Example:
+        >>> project(tf.constant([-0.5, 0.5, 2.0]), tf.constant([-0.25, 0.875, 1.5]), 0.125).numpy().tolist()
+        [-0.25, 0.75, 1.5]
+    """
+    return in_range(tf.clip_by_value(images, clean - epsilon, clean + epsilon), clean)
 
 
 def ascend(
@@ -62,7 +80,7 @@ def ascend(
 
 
 def random_start(clean: tf.Tensor, epsilon: float | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Return a uniformly random point of the linf ball of radius epsilon around each clean image, in [0, 1]."""
+    """Return a uniformly random point of the linf ball of radius epsilon around each clean image, and `in_range`."""
     noise = tf.random.stateless_uniform(tf.shape(clean), seed=seed, minval=-1.0, maxval=1.0)
     return project(clean + epsilon * noise, clean, epsilon)
 

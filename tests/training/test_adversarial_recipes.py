@@ -9,6 +9,7 @@ import tensorflow as tf
 from fedrobust.spec import SpecError, build
 from fedrobust.training.losses import BalancedSoftmax
 from fedrobust.training.losses.contract import adjusted
+from fedrobust.training.perturbation import in_range, project
 from fedrobust.training.recipes import RECIPES, AdversarialRecipe, Batch
 from fedrobust.training.recipes.adversarial import NEAR
 from fedrobust.training.recipes.awp import AWP
@@ -301,6 +302,44 @@ def test_no_gradient_flows_through_the_crafted_images(name, draw):
         crafted = build(RECIPES, name).crafted(linear.batch())
     total = tf.add_n([tf.reduce_sum(part) for part in tf.nest.flatten(crafted)])
     assert tape.gradient(total, linear.variable) is None
+
+
+ATTACKING = [name for name in sorted(RECIPES) if getattr(build(RECIPES, name), "attacks", ())]
+
+
+@pytest.mark.parametrize("name", ATTACKING)
+def test_unclipped_noise_stays_and_is_perturbed_by_epsilon_at_most(name, draw):
+    """Centres from -0.6 to 1.6, as `noise(clip=False)` makes them: clipped to [0, 1] they would move by 0.6."""
+    linear = Linear(draw)
+    linear.images = draw.uniform(-0.6, 1.6, linear.images.shape).astype(np.float32)
+    inner = "pgd(epsilon=0.1, steps=3)"
+    recipe = build(
+        RECIPES, f'{name}(recipe="{inner}")' if name in ("awp", "advprop") else f"{name}(epsilon=0.1)"
+    )
+    if carries(recipe):
+        linear.carried = recipe.carry(N, (SIDE, SIDE, 1), tf.constant([0, 0]))
+    if name == "free":
+        signs = draw.choice([-1.0, 1.0], linear.images.shape).astype(np.float32)
+        linear.carried = [tf.constant(EPSILON * signs)]
+    recipe(linear.batch())
+    moved = linear.trained[-1] - linear.images
+    assert 0.5 * EPSILON < np.abs(moved).max() <= EPSILON + 1e-6
+    below, above = linear.images < 0, linear.images > 1
+    assert (moved[below] >= 0).all()
+    assert (moved[above] <= 0).all()
+    assert moved[below].any() or moved[above].any()
+
+
+@pytest.mark.parametrize("epsilon", [1 / 255, 0.1])
+def test_around_images_in_the_range_the_projection_is_that_onto_the_range(epsilon, draw):
+    clean = np.concatenate([np.arange(256) / 255, draw.random(10_000), [0.0, 1.0]]).astype(np.float32)
+    moved = (clean + draw.normal(0, 0.2, clean.shape)).astype(np.float32)
+    inside = tf.clip_by_value(moved, clean - epsilon, clean + epsilon)
+    for expected, found in (
+        (tf.clip_by_value(inside, 0.0, 1.0), project(moved, tf.constant(clean), epsilon)),
+        (tf.clip_by_value(moved, 0.0, 1.0), in_range(moved, tf.constant(clean))),
+    ):
+        assert expected.numpy().tobytes() == found.numpy().tobytes()
 
 
 def test_a_step_size_is_a_number_or_a_fraction_of_the_pixel_range(linear):

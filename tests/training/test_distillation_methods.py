@@ -75,6 +75,36 @@ def away_from_labels(problem):
 
 
 @pytest.mark.parametrize("name", ["ard", "iad", "rslad"])
+def test_noisy_images_out_of_the_range_are_perturbed_by_epsilon_at_most(problem, name, draw):
+    images, student, teacher, labels = problem
+    noisy, seen = draw.uniform(-0.6, 1.6, images.shape).astype(np.float32), []
+
+    def trained(shown):
+        seen.append(shown.numpy())
+        return tf.reshape(shown, (-1, 16)) @ student, []
+
+    batch = Batch(
+        tf.constant(noisy),
+        tf.constant(labels),
+        tf.ones(8),
+        tf.constant([1, 2]),
+        lambda given, targets: Distillation(T)(given, targets, None),
+        infer=lambda shown: tf.reshape(shown, (-1, 16)) @ student,
+        train=trained,
+    )
+    known = Teacher(
+        tf.constant(answers(noisy, teacher)),
+        tf.constant(labels),
+        lambda shown: tf.reshape(shown, (-1, 16)) @ teacher,
+    )
+    build(DISTILLATION_METHODS, f"{name}(epsilon={EPSILON}, steps=3)")(batch, known)
+    moved = seen[-1] - noisy
+    assert 0.5 * EPSILON < np.abs(moved).max() <= EPSILON + 1e-6
+    assert (moved[noisy < 0] >= 0).all()
+    assert (moved[noisy > 1] <= 0).all()
+
+
+@pytest.mark.parametrize("name", ["ard", "iad", "rslad"])
 def test_a_step_size_may_be_a_fraction_as_epsilon_is(problem, name):
     steps = {"epsilon": "8/255", "steps": 3}
     numbers = build(DISTILLATION_METHODS, f"{name}(epsilon='8/255', steps=3, step_size={2 / 255!r})")

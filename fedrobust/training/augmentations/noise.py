@@ -18,7 +18,8 @@ class Noise:
         deviation: standard deviation in units of [0, 1].
         clip: whether pixels stay in [0, 1]. The training for randomised smoothing of Cohen et al. (2019,
             arXiv:1902.02918) does not clip, as the noise of certificates and of `smoothing` is not clipped: clipping
-            makes black pixels brighter and halves their noise. Adversarial recipes clip their images to [0, 1].
+            makes black pixels brighter and halves their noise. Adversarial recipes keep the noise: a pixel that it
+            moved out of [0, 1] is perturbed towards [0, 1] alone. `blur`, `contrast` and `jpeg` clip: name them first.
     """
 
     deviation: Share = 0.02

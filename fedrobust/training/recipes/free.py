@@ -10,6 +10,7 @@ from pydantic import Field
 from fedrobust.bounds import MOST, PixelEpsilon
 from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
+from fedrobust.training.perturbation import in_range
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
 
 Replays = Annotated[int, Field(ge=2, le=MOST, description="a whole number from 2")]
@@ -41,7 +42,7 @@ class Free:
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the mean loss of the perturbed images."""
         perturbation = batch.carried[0][: tf.shape(batch.images)[0]]
-        logits, statistics = batch.train(tf.clip_by_value(batch.images + perturbation, 0.0, 1.0))
+        logits, statistics = batch.train(in_range(batch.images + perturbation, batch.images))
         losses = batch.objective(logits, batch.targets)
         return StepLoss(weighted_mean(losses, batch.example_weights), logits, statistics)
 

@@ -12,6 +12,7 @@ from fedrobust.epsilon import epsilon_value
 from fedrobust.lazy import tf
 from fedrobust.training.optimizers.adam import Adam
 from fedrobust.training.optimizers.optimizer import Step
+from fedrobust.training.perturbation import in_range
 from fedrobust.training.recipes.adversarial import both
 from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
 
@@ -54,7 +55,7 @@ class GANTrainer:
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the classifier's loss; its gradient by the generator is that of the generator's loss."""
         noise = self.noise(batch.carried[:ARRAYS], slopes(batch))
-        perturbed = tf.clip_by_value(batch.images + epsilon_value(self.epsilon) * noise, 0.0, 1.0)
+        perturbed = in_range(batch.images + epsilon_value(self.epsilon) * noise, batch.images)
         clean, attacked, statistics = both(batch, tf.stop_gradient(perturbed))
         losses = self.clean * batch.objective(clean, batch.targets)
         losses += (1.0 - self.clean) * batch.objective(attacked, batch.targets)

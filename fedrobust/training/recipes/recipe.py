@@ -42,7 +42,8 @@ class Batch(NamedTuple):
     """One batch and the model, inside the graph.
 
     Attributes:
-        images: (n, height, width, channels) float32 in [0, 1], in the space that the recipe perturbs.
+        images: (n, height, width, channels) float32, in the space that the recipe perturbs; in [0, 1], but for
+            augmentations that leave it.
         targets: (n,) int32 labels, or other targets of the loss.
         example_weights: (n,) factors of the images' losses.
         seed: (2,) int32 of this step, for TensorFlow's stateless generators.
