@@ -14,7 +14,7 @@ from fedrobust.models.preparation import Shape
 from fedrobust.models.two_batchnorms import TwoBatchNorms
 from fedrobust.training.drawn_batch import DrawnBatch
 from fedrobust.training.losses import Loss
-from fedrobust.training.losses.contract import adjusted
+from fedrobust.training.losses.contract import adjusted, without_shares
 from fedrobust.training.recipes.recipe import Batch
 
 Logits = Callable[..., tuple["tf.Tensor", "list[tf.Tensor]"]]
@@ -76,6 +76,7 @@ class BoundBatch:
                 seed=drawn.seed,
                 objective=lambda scores, targets: self.loss(scores, targets, self.prior),
                 adjusted=lambda scores: adjusted(self.loss, scores, self.prior),
+                without_shares=lambda scores: without_shares(self.loss, scores, self.prior),
                 infer=lambda x: logits(held, moving, prepare(x))[0],
                 train=lambda x: logits(held, moving, prepare(x), training=True),
                 weights=held,

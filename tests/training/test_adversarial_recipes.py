@@ -7,8 +7,12 @@ import pytest
 import tensorflow as tf
 
 from fedrobust.spec import SpecError, build
-from fedrobust.training.losses import BalancedSoftmax
-from fedrobust.training.losses.contract import adjusted
+from fedrobust.training.batches import Batches
+from fedrobust.training.local_update import LocalUpdate
+from fedrobust.training.losses import BalancedSoftmax, CrossEntropy
+from fedrobust.training.losses.contract import adjusted, without_shares
+from fedrobust.training.losses.tempered_cross_entropy import TemperedCrossEntropy
+from fedrobust.training.optimizers import SGD
 from fedrobust.training.perturbation import in_range, project
 from fedrobust.training.recipes import RECIPES, AdversarialRecipe, Batch
 from fedrobust.training.recipes.adversarial import NEAR
@@ -19,6 +23,7 @@ from fedrobust.training.recipes.logit_pairing import LogitPairing
 from fedrobust.training.recipes.mart import MART
 from fedrobust.training.recipes.recipe import carries
 from fedrobust.training.recipes.trades import TRADES
+from fedrobust.training.training_data import TrainingData
 
 N, SIDE, CLASSES, EPSILON = 6, 3, 3, 0.1
 
@@ -302,6 +307,63 @@ def test_no_gradient_flows_through_the_crafted_images(name, draw):
         crafted = build(RECIPES, name).crafted(linear.batch())
     total = tf.add_n([tf.reduce_sum(part) for part in tf.nest.flatten(crafted)])
     assert tape.gradient(total, linear.variable) is None
+
+
+TEMPERATURE = 20.0
+
+
+@pytest.mark.parametrize("name", [*sorted(RECIPES), "awp(recipe='trades')", "advprop(recipe='mart')"])
+def test_at_a_temperature_a_recipe_trains_a_network_of_larger_logits_as_without_one_of_smaller(name):
+    """softmax(T z / T) is softmax(z): as a function of z loss and gradients are equal."""
+
+    def trained(scale, loss):
+        linear = Linear(np.random.default_rng(2))
+        for kernel in ("kernel", "received"):
+            setattr(linear, kernel, scale * getattr(linear, kernel))
+        linear.variable, recipe = tf.constant(linear.kernel), build(RECIPES, name)
+        if carries(recipe):
+            linear.carried = recipe.carry(N, (SIDE, SIDE, 1), tf.constant([0, 0]))
+        changes = {
+            "objective": lambda logits, targets: loss(logits, targets, None),
+            "adjusted": lambda logits: adjusted(loss, logits, None),
+            "without_shares": lambda logits: without_shares(loss, logits, None),
+        }
+
+        def bound(kernel):
+            batch = linear.batch(kernel)._replace(**changes)
+            return batch._replace(
+                at=lambda arrays: bound(arrays[0]), auxiliary=lambda statistics: bound(kernel)
+            )
+
+        with tf.GradientTape() as tape:
+            tape.watch([linear.variable, *linear.carried])
+            total = recipe(bound(linear.variable)).loss
+        moved = tape.gradient(total, [linear.variable, *linear.carried], unconnected_gradients="zero")
+        return float(total), scale * moved[0], moved[1:]
+
+    total, slope, carried = trained(1.0, CrossEntropy())
+    tempered, slope_there, carried_there = trained(TEMPERATURE, TemperedCrossEntropy(temperature=TEMPERATURE))
+    assert tempered == pytest.approx(total, rel=1e-4)
+    np.testing.assert_allclose(slope_there, slope, rtol=1e-3, atol=1e-5)
+    for one, other in zip(carried, carried_there, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["trades", "mart", "logit-pairing", "dbfat"])
+def test_a_local_update_tells_its_recipe_of_the_temperature(name, linear_classifier, draw):
+    data = TrainingData.of(
+        draw.integers(60, 190, (4, 4, 4, 1)).astype(np.uint8), np.array([0, 1, 1, 0], np.int32)
+    )
+    batches = Batches(np.arange(4, dtype=np.int32)[None], np.array([4], np.int32))
+    start, recipe = linear_classifier.initial_weights(), build(RECIPES, f"{name}(steps=2)")
+
+    def loss(scale, loss):
+        given = dataclasses.replace(start, trainable=np.float32(scale) * start.trainable)
+        update = LocalUpdate(linear_classifier, recipe, SGD(), loss)
+        return update(given, data, batches, [0.0], [0, 0])[1]["loss"]
+
+    tempered = loss(TEMPERATURE, TemperedCrossEntropy(temperature=TEMPERATURE))
+    assert tempered == pytest.approx(loss(1.0, CrossEntropy()), rel=1e-4)
 
 
 ATTACKING = [name for name in sorted(RECIPES) if getattr(build(RECIPES, name), "attacks", ())]

@@ -13,7 +13,8 @@ from fedrobust.training.losses import (
     Focal,
     MultilabelDistillation,
 )
-from fedrobust.training.losses.contract import adjusted
+from fedrobust.training.losses.contract import adjusted, uses_shares, without_shares
+from fedrobust.training.losses.tempered_cross_entropy import TemperedCrossEntropy
 
 
 def softmax(logits):
@@ -111,6 +112,18 @@ def test_the_softmax_that_a_loss_fits_is_that_of_logits_with_the_clients_shares_
     known = softmax(adjusted(BalancedSoftmax(), logits, prior).numpy())
     weighted = prior.numpy() * np.exp(logits)
     np.testing.assert_allclose(known, weighted / weighted.sum(1, keepdims=True), atol=1e-6)
+
+
+def test_a_temperature_divides_the_logits_and_is_no_use_of_class_shares(draw):
+    logits, prior = tf.constant(draw.normal(size=(4, 3)), tf.float32), tf.constant([0.75, 0.25, 0.0])
+    loss, known = TemperedCrossEntropy(temperature=20.0), BalancedSoftmax()
+    labels = tf.constant([0, 1, 2, 0])
+    fitted = adjusted(loss, logits, prior)
+    np.testing.assert_allclose(fitted, logits / 20, rtol=1e-6)
+    np.testing.assert_allclose(loss(logits, labels, prior), CrossEntropy()(fitted, labels, prior), rtol=1e-6)
+    assert [uses_shares(each) for each in (loss, known, CrossEntropy())] == [False, True, False]
+    np.testing.assert_array_equal(without_shares(loss, logits, prior), fitted)
+    assert without_shares(known, logits, prior) is logits
 
 
 def test_the_focal_loss_is_cross_entropy_that_fades_with_certainty(draw):

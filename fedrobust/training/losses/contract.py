@@ -17,8 +17,9 @@ Objective = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 class Loss(Protocol):
     """A frozen dataclass of settings that is called inside the graph.
 
-    With the class attribute ``multilabel = True`` it is a loss of multi-label data, else of classes. A loss that
-    changes the logits by the client's class shares has a method ``adjusted(logits, prior)``; see `adjusted`.
+    With the class attribute ``multilabel = True`` it is a loss of multi-label data, else of classes. A loss that fits
+    the softmax of changed logits has a method ``adjusted(logits, prior)``; see `adjusted`. It is taken to use the
+    client's class shares, unless its class attribute ``by_shares`` is False.
     """
 
     def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
@@ -35,17 +36,27 @@ class Loss(Protocol):
 
 def uses_shares(loss: Loss) -> bool:
     """Return whether the loss of an image depends on the class shares of the client's other images."""
-    return hasattr(loss, "adjusted") or bool(getattr(loss, "balanced", False))
+    changes = hasattr(loss, "adjusted") and getattr(loss, "by_shares", True)
+    return bool(changes or getattr(loss, "balanced", False))
 
 
 def adjusted(loss: Loss, logits: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
-    """Return the logits (n, classes) whose softmax `loss` fits to the client's images: the same, or adjusted by shares.
+    """Return the logits (n, classes) whose softmax `loss` fits to the client's images: the same, or changed by it.
 
-    A recipe that compares predictions by their softmax compares these. The softmax of others can be that of a class
-    without images at the client, whose logit the loss leaves free: then all images have the same prediction.
+    A loss may add the client's class shares, or divide by a temperature. A recipe that compares predictions by their
+    softmax compares these. The softmax of others can be that of a class without images at the client, whose logit the
+    loss leaves free: then all images have the same prediction.
     """
     change = getattr(loss, "adjusted", None)
     return logits if change is None else change(logits, prior)
+
+
+def without_shares(loss: Loss, logits: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+    """Return `adjusted` logits (n, classes) of a loss that does not use class shares, and `logits` of one that does.
+
+    For a recipe whose formula has the model's own probabilities or logits, at the temperature at which they are fitted.
+    """
+    return logits if uses_shares(loss) else adjusted(loss, logits, prior)
 
 
 def sparse_or_soft_cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

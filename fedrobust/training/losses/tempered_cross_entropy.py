@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fedrobust.bounds import Positive
 from fedrobust.lazy import tf
@@ -26,8 +27,14 @@ class TemperedCrossEntropy:
         0.3133
     """
 
+    by_shares: ClassVar[bool] = False
+
     temperature: Positive = 20.0
 
     def __call__(self, logits: tf.Tensor, targets: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
         """Return the losses (n,); `prior` is not used."""
-        return sparse_or_soft_cross_entropy(logits / self.temperature, targets)
+        return sparse_or_soft_cross_entropy(self.adjusted(logits, prior), targets)
+
+    def adjusted(self, logits: tf.Tensor, prior: tf.Tensor) -> tf.Tensor:
+        """Return logits / T, (n, classes), whose softmax is fitted; `prior` is not used."""
+        return logits / self.temperature

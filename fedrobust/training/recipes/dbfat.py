@@ -36,7 +36,8 @@ class DBFAT(AdversarialRecipe):
 
     The paper has no public code. The formula of the weights is this project's: rho is proportional to steps + 1 - k for
     an image that is still classified right at k of the attack's points, with mean 1 in each batch; so is the direction
-    of the divergence, that of distillation. With equal distances and beta = 0 it is PGD training from a start near x.
+    of the divergence, that of distillation, at the temperature of the loss, if it has one. With equal distances and
+    beta = 0 it is PGD training from a start near x.
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
@@ -84,9 +85,9 @@ class DBFAT(AdversarialRecipe):
     def loss(self, batch: Batch, crafted: Attacked) -> StepLoss:
         """Return the weighted loss of the adversarial images plus the weighted divergence from the global model."""
         logits, statistics = batch.train(crafted.images)
-        reference = tf.stop_gradient(batch.start(batch.images))
+        reference = tf.stop_gradient(batch.without_shares(batch.start(batch.images)))
         losses = weights_of(crafted.withstood, self.steps) * batch.objective(logits, batch.targets)
-        losses += self.beta * divergence(reference, logits)
+        losses += self.beta * divergence(reference, batch.without_shares(logits))
         return StepLoss(weighted_mean(losses, batch.example_weights), logits, statistics)
 
 

@@ -17,9 +17,10 @@ class LogitPairing(AdversarialRecipe):
     """Make the logits of an image and of its adversary equal (Kannan et al., 2018, arXiv:1803.06373, section 3.2).
 
     Minimises the mean of the losses on clean and adversarial images, plus the weighted mean squared difference of their
-    logits. Clean and adversarial images are two batches, each with its own BatchNorm statistics, and images move away
-    from the label; in the official code they are one batch and move to the least likely class. Its published robustness
-    did not withstand more steps (Engstrom et al., 2018, arXiv:1807.10272).
+    logits, which a loss with a temperature divides by it. Clean and adversarial images are two batches, each with its
+    own BatchNorm statistics, and images move away from the label; in the official code they are one batch and move to
+    the least likely class. Its published robustness did not withstand more steps (Engstrom et al., 2018,
+    arXiv:1807.10272).
 
     Attributes:
         epsilon: largest change of a pixel, in units of [0, 1], a number or a fraction such as "8/255".
@@ -45,5 +46,6 @@ class LogitPairing(AdversarialRecipe):
         """Return the mean loss of clean and adversarial images plus the weighted difference of their logits."""
         clean, attacked, statistics = both(batch, crafted)
         halves = 0.5 * (batch.objective(clean, batch.targets) + batch.objective(attacked, batch.targets))
-        losses = halves + self.weight * tf.reduce_mean(tf.square(clean - attacked), axis=-1)
+        apart = batch.without_shares(clean) - batch.without_shares(attacked)
+        losses = halves + self.weight * tf.reduce_mean(tf.square(apart), axis=-1)
         return StepLoss(weighted_mean(losses, batch.example_weights), clean, statistics)

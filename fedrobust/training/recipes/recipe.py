@@ -62,7 +62,8 @@ class Batch(NamedTuple):
         encode: images to (features, logits, statistics) in training mode; features (n, d) are the last layer's input.
         carried: the tensors that the recipe carries from step to step, see `Recipe`.
         adjusted: logits to those whose softmax the loss fits to the client's images: the same, or with a loss that
-            knows the client's class shares, adjusted by them.
+            knows the client's class shares, adjusted by them, or with one that has a temperature, divided by it.
+        without_shares: the same where the loss does not use class shares; else logits to themselves.
         classes: number of classes; further columns of the targets, as `fedrobust.training.class_logits` has them, do
             not count as such. None: all columns are classes.
     """
@@ -83,6 +84,7 @@ class Batch(NamedTuple):
     carried: Sequence[tf.Tensor] = ()
     encode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]] = no_encoder
     adjusted: Callable[[tf.Tensor], tf.Tensor] = same
+    without_shares: Callable[[tf.Tensor], tf.Tensor] = same
     classes: int | None = None
 
     @property
