@@ -9,6 +9,9 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 P = ParamSpec("P")
 T = TypeVar("T")
 
+LOCK = "_building"
+"""Name of the attribute under which an object keeps the lock of its parts."""
+
 
 class Memoized(Generic[P, T]):
     """A function with memoised results.
@@ -76,6 +79,11 @@ def _arguments(*args: object, **kwargs: object) -> Hashable:
     return args, tuple(sorted(kwargs.items()))
 
 
+def parts_and_fields(thing: object) -> dict[str, Any]:
+    """Return the attributes of an object by name: those it was made with, and each `part` that was asked for."""
+    return {name: value for name, value in vars(thing).items() if name != LOCK}
+
+
 class part(Generic[T]):  # noqa: N801  # used as a decorator, as `functools.cached_property` is
     """A property that is computed once, on first access, also by several threads.
 
@@ -114,7 +122,7 @@ class part(Generic[T]):  # noqa: N801  # used as a decorator, as `functools.cach
         if self._name in built:
             return cast(T, built[self._name])
         # One lock an object: `dict.setdefault` of a plain dictionary is atomic.
-        with cast(threading.RLock, built.setdefault("_building", threading.RLock())):
+        with cast(threading.RLock, built.setdefault(LOCK, threading.RLock())):
             if self._name not in built:
                 built[self._name] = self._function(instance)
         return cast(T, built[self._name])

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fedrobust.code_digest import code_digest
+from fedrobust.memoize import parts_and_fields
 from fedrobust.processor import processor_name
 
 PACKAGES = ("keras", "numpy", "tensorflow")
@@ -63,8 +64,9 @@ def _known(part: Any) -> bool:
         return all(map(_known, part))
     if isinstance(part, Mapping):
         return all(map(_known, part.items()))
+    # A recipe inside of another is a part of it: a user's own is told by its module there, not by its text.
     ours = type(part).__module__.startswith("fedrobust.")
-    return ours and is_dataclass(part) and all(map(_known, vars(part).values()))
+    return ours and is_dataclass(part) and all(map(_known, parts_and_fields(part).values()))
 
 
 @cache

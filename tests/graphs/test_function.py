@@ -14,10 +14,12 @@ from fedrobust.graphs.kept import KeptFilesNotice, kept_files
 from fedrobust.graphs.library import NotKeepableError, to_bytes
 from fedrobust.graphs.origin import Origin
 from fedrobust.models.classifier import build_classifier
+from fedrobust.models.two_batchnorms import TwoBatchNorms
+from fedrobust.spec import build
 from fedrobust.training.batches import draw_batches
 from fedrobust.training.local_update import LocalUpdate
-from fedrobust.training.optimizers import Adam
-from fedrobust.training.recipes import Plain
+from fedrobust.training.optimizers import SGD, Adam
+from fedrobust.training.recipes import RECIPES, Plain
 from fedrobust.training.training_data import TrainingData
 
 ORIGIN = Origin.of(test="function")
@@ -118,6 +120,25 @@ def test_the_first_call_is_one_threads(monkeypatch):
         list(pool.map(function, [1, 2, 3, 4]))
     assert most[0] == 1
     assert function._called
+
+
+@pytest.mark.parametrize("recipe", ["awp(recipe='trades(steps=2)')", "advprop(recipe='pgd(steps=2)')"])
+def test_updates_by_a_recipe_inside_of_another_are_kept_with_the_same_bits(kept, draw, recipe):
+    images, labels = draw.integers(0, 256, (4, 16, 16, 1), np.uint8), np.array([0, 1] * 2, np.int32)
+
+    def found():
+        classifier = build_classifier("edge-cnn(width=4)", (16, 16, 1), classes=2, image_size=0, seed=1)
+        network = TwoBatchNorms(classifier) if recipe.startswith("advprop") else classifier
+        update = LocalUpdate(network, build(RECIPES, recipe), SGD()).compiled()
+        batches = draw_batches(np.arange(4), 2, 4, np.random.default_rng(0))
+        data = TrainingData.of(images, labels)
+        return update(network.initial_weights(), data, batches, [0.01] * 2, [0, 0])[0].digest()
+
+    traced = found()
+    (file,) = kept.folder.iterdir()
+    written = file.stat().st_ino
+    assert found() == traced
+    assert [each.stat().st_ino for each in kept.folder.iterdir()] == [written], "read, not written anew"
 
 
 def test_updates_answers_and_gradients_are_the_same_bits_from_kept_graphs(kept, draw):

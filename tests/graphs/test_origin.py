@@ -6,14 +6,20 @@ import pytest
 
 from fedrobust.graphs import origin as module
 from fedrobust.graphs.origin import Origin
+from fedrobust.spec import build
 from fedrobust.training.losses import BalancedSoftmax, CrossEntropy
 from fedrobust.training.optimizers import Adam
-from fedrobust.training.recipes import FGSMTraining
+from fedrobust.training.recipes import RECIPES, FGSMTraining, PGDTraining
 
 
 @dataclass(frozen=True)
 class OwnLoss:
     weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnRecipe(PGDTraining):
+    pass
 
 
 def name(**parts):
@@ -45,6 +51,15 @@ def test_the_name_follows_every_setting():
 def test_what_is_not_known_by_its_text_is_not_kept(part):
     assert Origin.of(model="edge-cnn", part=part) is None
     assert Origin.of(model="edge-cnn").and_of(part=part) is None
+
+
+@pytest.mark.parametrize("outer", ["awp", "advprop"])
+def test_a_recipe_inside_of_another_is_known_unless_it_is_the_users_own(outer):
+    inner = ["pgd", "pgd(steps=3)", "trades"]
+    names = {name(recipe=build(RECIPES, f"{outer}(recipe='{one}')")) for one in inner}
+    assert len(names) == len(inner)
+    own = build(RECIPES, f"{outer}(recipe='{__name__}:OwnRecipe')")
+    assert Origin.of(recipe=own) is None
 
 
 @pytest.mark.parametrize("package", ["code", "tensorflow", "keras", "python"])
