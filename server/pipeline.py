@@ -159,6 +159,8 @@ class Pipeline:
             loop = self.parts.rounds(folder, repeated_rounds(self.record), spent)
             state = loop.run(state, self.recorder, folder)
         self.recorder.gather()
+        if remark := self.parts.selection.remark(self.record.rounds):
+            self.recorder.note(remarks=(*self.record.remarks, remark))
         self.recorder.note_model(digest=state.selected.digest())
         last = self.experiment.poisoning.last_round
         self.recorder.note(durability=durability_of(self.record.rounds, last))

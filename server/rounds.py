@@ -76,7 +76,7 @@ class RoundLoop:
                 emit(StageStarted(f"stopped after round {state.round} of {self.rounds}: {why}"))
                 break
             state = self.round(number, state, recorder, folder)
-            scores += self.selection.scores(islice(recorder.latest_first(), 1))
+            scores += self.selection.scores(islice(recorder.latest_first(), 1), waiting=bool(scores))
         return state
 
     def round(self, number: int, state: Checkpoint, recorder: Recorder, folder: RunFolder) -> Checkpoint:

@@ -452,6 +452,14 @@ def test_the_rounds_that_are_left_are_run_and_their_end_returned():
     assert (found.round, done.record.model.digest) == (4, weights(104).digest())
 
 
+def test_a_study_of_constant_classifiers_alone_says_so():
+    chosen = SimpleNamespace(remark=lambda rounds: f"{len(rounds)} rounds, all constant")
+    done = pipeline(ready={"rounds": None, "selection": chosen}, federation__rounds=4)
+    before = done.record.remarks
+    done.federate("folder", state_after(4))
+    assert done.record.remarks == (*before, "0 rounds, all constant")
+
+
 def test_a_study_whose_rounds_are_over_asks_no_client():
     done = pipeline(ready={"rounds": None}, federation__rounds=4)
     done.prepare = None

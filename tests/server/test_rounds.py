@@ -464,6 +464,26 @@ def test_a_study_stops_when_validation_has_not_improved_for_a_while(told, tmp_pa
     )
 
 
+def test_a_study_waits_for_a_model_that_is_not_constant_under_attack(told):
+    """Rounds 1 to 4 answer one class; from round 5 on nothing is better than its first model."""
+    ran = []
+    one_answer = replace(CLEAN, recall=(0.0, 1.0), predicted=(0, 9))
+
+    class Waiting(RoundLoop):
+        def round(self, number, state, notes, folder):
+            ran.append(number)
+            metrics, probe = (one_answer, 0.5) if number < 5 else (CLEAN, 0.3)
+            notes.add_round(RoundRecord(round=number, validation=metrics, pgd_probe_balanced=probe))
+            return replace(state, round=number)
+
+    by = {"evaluation__select": "best", "evaluation__select_by": "robust-balanced-accuracy"}
+    rounds = loop(kind=Waiting, federation__rounds=9, evaluation__stop_after=2, **by)
+    start, notes = Checkpoint(0, weights(2), weights(2), -np.inf, "", {}), recorder()
+    reached = rounds.run(start, notes, "folder")
+    assert ran == [1, 2, 3, 4, 5, 6, 7]
+    assert rounds.run(reached, notes, "folder") is reached
+
+
 @pytest.mark.parametrize(
     ("defence", "success"),
     [(None, SUCCESS), (DefenceRecord(), SUCCESS), (DefenceRecord(valid=False), None)],

@@ -8,7 +8,8 @@ import pytest
 from fedrobust.config import ConfigError, Experiment
 from fedrobust.evaluation.metrics import measure
 from fedrobust.runs.record import MetricsRecord, RoundRecord
-from server.selection import Selection
+from fedrobust.runs.record.metrics import LabelRecord
+from server.selection import Selection, is_constant
 
 FIGURES = replace(
     MetricsRecord.of(measure([0, 1, 1], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])),
@@ -54,16 +55,111 @@ def test_the_accuracy_under_the_short_attack_decides_if_it_is_asked_for(probe, s
     assert selection(select="best", select_by="robust-accuracy").score(entry) == score
 
 
-def test_a_constant_classifier_is_not_selected_by_balanced_accuracy():
-    """Of 64 images 47 are of one class: a constant classifier has 73 %, and half of each class are 50 %."""
-    constant = RoundRecord(round=1, validation=FIGURES, pgd_probe=47 / 64, pgd_probe_balanced=0.5)
+ONE_ANSWER = replace(FIGURES, recall=(0.0, 1.0), predicted=(0, 78))
+"""Of a model that answers the second class to every validation image."""
+
+
+def course(*rounds) -> list[RoundRecord]:
+    """Return rounds of a validation record and a figure under attack each."""
+    return [
+        RoundRecord(round=number, validation=validation, pgd_probe=probe, pgd_probe_balanced=probe)
+        for number, (validation, probe) in enumerate(rounds, 1)
+    ]
+
+
+def kept(chosen: Selection, rounds) -> int:
+    """Return the round that a run keeps: the last of the highest score."""
+    return max(rounds, key=lambda entry: (chosen.score(entry), entry.round)).round
+
+
+def test_balanced_accuracy_counts_every_class_alike_under_attack():
+    """Of 64 images 47 are of one class: answering it nearly always has 73 %, and half of each class are 50 %."""
+    frequent = RoundRecord(round=1, validation=FIGURES, pgd_probe=47 / 64, pgd_probe_balanced=0.5)
     honest = RoundRecord(round=2, validation=FIGURES, pgd_probe=0.62, pgd_probe_balanced=0.61)
     plain, balanced = (
         selection(select="best", select_by=by) for by in ("robust-accuracy", "robust-balanced-accuracy")
     )
-    assert plain.score(constant) > plain.score(honest)
-    assert balanced.score(constant) < balanced.score(honest)
+    assert plain.score(frequent) > plain.score(honest)
+    assert balanced.score(frequent) < balanced.score(honest)
     assert balanced.score(replace(honest, pgd_probe_balanced=None)) == -np.inf
+
+
+@pytest.mark.parametrize("by", ["robust-accuracy", "robust-balanced-accuracy"])
+def test_under_attack_a_constant_classifier_is_never_better_and_the_study_waits_for_another(by):
+    """With two classes it keeps half, balanced, under any attack, and a model that begins to learn less."""
+    chosen = selection(select="best", select_by=by, stop_after=4)
+    rounds = course(*[(ONE_ANSWER, 0.5)] * 2, *[(FIGURES, probe) for probe in (0.31, 0.38, 0.42, 0.46)])
+    assert chosen.scores(rounds) == [0.31, 0.38, 0.42, 0.46]
+    assert [bool(chosen.exhausted(chosen.scores(rounds[:count]))) for count in range(7)] == [False] * 7
+    assert kept(chosen, rounds) == 6
+    assert chosen.remark(rounds) == ""
+    worst = course((FIGURES, 0.0), (ONE_ANSWER, 1.0))
+    assert kept(chosen, worst) == 1
+    fallen = course((FIGURES, 0.3), *[(ONE_ANSWER, 0.5)] * 4)
+    assert kept(chosen, fallen) == 1
+    assert chosen.exhausted(chosen.scores(fallen)), "what was learnt is lost: that ends the study"
+
+
+def test_rounds_count_one_by_one_as_they_do_together():
+    chosen = selection(select="best", select_by="robust-balanced-accuracy", stop_after=2)
+    rounds = course((ONE_ANSWER, 0.5), (FIGURES, 0.3), (ONE_ANSWER, 0.5), (FIGURES, 0.2))
+    scores = []
+    for entry in rounds:
+        scores += chosen.scores([entry], waiting=bool(scores))
+    assert scores == chosen.scores(rounds) == [0.3, -1.5, 0.2]
+    assert chosen.exhausted(scores)
+
+
+def test_of_constant_classifiers_alone_the_best_is_kept_with_a_remark():
+    chosen = selection(select="best", select_by="robust-balanced-accuracy", stop_after=2)
+    rounds = course((None, None), (ONE_ANSWER, 0.5), (ONE_ANSWER, 0.52), (ONE_ANSWER, 0.5), (ONE_ANSWER, 0.5))
+    assert kept(chosen, rounds) == 3
+    assert not chosen.exhausted(chosen.scores(rounds))
+    assert chosen.remark(rounds).startswith(
+        'evaluation.select-by = "robust-balanced-accuracy": in every evaluated'
+    )
+    assert chosen.remark(rounds[:1]) == "", "nothing was measured"
+
+
+@pytest.mark.parametrize("by", ["auc", "loss", "accuracy", "balanced-accuracy"])
+def test_clean_figures_are_those_of_a_constant_classifier_too(by):
+    """There a model that learns has more than one that answers one class."""
+    chosen = selection(select="best", select_by=by, stop_after=2)
+    rounds = course((ONE_ANSWER, 0.5), (FIGURES, 0.3))
+    assert chosen.score(rounds[0]) == chosen.score(rounds[1])
+    assert len(chosen.scores(rounds)) == 2
+    assert chosen.remark(rounds[:1]) == ""
+    assert selection(select="last", select_by="robust-accuracy").remark(rounds[:1]) == ""
+
+
+@pytest.mark.parametrize(
+    ("recall", "predicted", "constant"),
+    [
+        ((0.0, 1.0), (0, 78), True),
+        ((0.048, 0.96), (3, 75), True),
+        ((0.06, 1.0), (1, 77), False),
+        ((0.0, 0.97), (4, 74), False),
+        ((None, 1.0), (0, 78), False),
+        ((None, 0.0), (78, 0), True),
+        ((0.0, 1.0, None, 0.0), (0, 99, 0, 1), True),
+    ],
+)
+def test_which_classifiers_are_constant(recall, predicted, constant):
+    assert is_constant(MetricsRecord(accuracy=0.5, recall=recall, predicted=predicted)) is constant
+
+
+@pytest.mark.parametrize(
+    ("sides", "constant"),
+    [
+        ([(0.0, 1.0), (1.0, 0.0)], True),
+        ([(0.0, 1.0), (0.2, 0.96)], False),
+        ([(0.0, 1.0), (None, 0.5)], True),
+        ([(None, 1.0)], False),
+    ],
+)
+def test_which_answers_to_several_findings_are_constant(sides, constant):
+    labels = tuple(LabelRecord(sensitivity=found, specificity=spared) for found, spared in sides)
+    assert is_constant(MetricsRecord(accuracy=0.5, labels=labels)) is constant
 
 
 @pytest.mark.parametrize(
