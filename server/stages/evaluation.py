@@ -26,11 +26,9 @@ from fedrobust.poisoning import SuccessCriterion
 from fedrobust.runs.record import AttackSuccessRecord, EvaluationRecord, MetricsRecord
 from server.errors import UnmeasurableError
 from server.stages.answers import Answers
+from server.stages.probed_images import PROBED, ProbedImages
 
 NO_CONTROL = "none: the attack adds nothing to an image; compare with a run without it"
-
-PROBED = 128
-"""Validation images of the probe of adversarial training."""
 
 
 @memoize(keep=4)
@@ -173,15 +171,19 @@ class Evaluator:
         """Return the accuracy under PGD-5 at `epsilon` of some validation images, and the balanced accuracy.
 
         Adversarial training with a single step can lose its robustness to several steps from one round to the next
-        (catastrophic overfitting: Wong et al., 2020, arXiv:2001.03994), which the audit detects by this accuracy.
+        (catastrophic overfitting: Wong et al., 2020, arXiv:2001.03994), which the audit detects by this accuracy. Where
+        the balanced one selects a round, it is of more images of the rare classes, see `ProbedImages`.
         """
-        sample = self.dataset.validation.sample(PROBED)
+        settings = self.settings
+        selects = settings.select == "best" and settings.select_by == "robust-balanced-accuracy"
+        probed = ProbedImages.of(self.dataset.validation, evenly=selects and not self.findings)
+        sample = probed.images
         done = attack(
             BoundModel.of(self.compiled, self.shown(weights)),
             self.compiled.images(sample.images),
             sample.labels,
             "pgd(steps=5, step_size=0.5)",
-            Threat(space=self.settings.space),
+            Threat(space=settings.space),
             [epsilon],
             self.seed,
             keep_images=False,
@@ -192,9 +194,7 @@ class Evaluator:
         if self.findings:
             measured = self.measure(sample.labels, done.logits[0])
             return measured.accuracy, measured.balanced_accuracy
-        stands = ~done.success[0]
-        recalls = [stands[sample.labels == label].mean() for label in np.unique(sample.labels)]
-        return float(stands.mean()), float(np.mean(recalls))
+        return probed.accuracies(~done.success[0])
 
     def clean_logits(self, weights: Weights, images: np.ndarray) -> np.ndarray:
         """Return logits (n, classes) of stored uint8 `images`."""

@@ -94,7 +94,8 @@ class RoundRecord(EvaluationRecord):
         "accuracy under PGD-5 of some validation images, where clients train adversarially", default=None
     )
     pgd_probe_balanced: float | None = entry(
-        "balanced accuracy under the same attack; left out where it was not measured",
+        "balanced accuracy under the same attack, of more images of rare classes where it selects the round; left out "
+        "where it was not measured",
         default=None,
         left_out=True,
     )

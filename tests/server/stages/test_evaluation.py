@@ -171,6 +171,30 @@ def test_training_is_watched_by_the_accuracy_under_pgd(linear_classifier, datase
         assert settings == {"keep_images": False, "map": judge.map, "chunk": PROBED // 2, "findings": 0}
 
 
+@pytest.mark.parametrize(
+    ("settings", "probed"),
+    [
+        ({"select": "best", "select_by": "robust-balanced-accuracy"}, 124 + 20),
+        ({"select": "best", "select_by": "robust-accuracy"}, 128),
+        ({"select_by": "robust-balanced-accuracy"}, 128),
+    ],
+)
+def test_more_images_of_a_rare_class_are_probed_where_the_balanced_accuracy_selects(
+    linear_classifier, dataset, monkeypatch, settings, probed
+):
+    """Of 620 bright and 20 dark images the sample in proportion has 124 and 4."""
+    given, real = [], server.stages.evaluation.attack
+    monkeypatch.setattr(
+        server.stages.evaluation,
+        "attack",
+        lambda *places, **more: given.append(places) or real(*places, **more),
+    )
+    chosen = {f"evaluation__{name}": value for name, value in settings.items()}
+    judge = evaluator(linear_classifier, replace(dataset, validation=split(620, 20)), **chosen)
+    assert judge.probe(weights(), 0.35) == (124 / 128, 0.5), "the bright images withstand it"
+    assert len(given[0][1]) == probed
+
+
 def test_sites_that_are_held_out_are_measured_each_for_itself(linear_classifier, dataset):
     unseen = {"Genf": split(3, 1), "Bern": split(0, 2)}
     judge = evaluator(linear_classifier, replace(dataset, unseen=unseen))
