@@ -7,6 +7,7 @@ import numpy as np
 from fedrobust.aggregation import streams
 from fedrobust.algorithms.contract import passes_of
 from fedrobust.config import Experiment
+from fedrobust.config.recipe_passes import passes_of_recipe
 from fedrobust.config.sections import Engine
 from fedrobust.cores import cores
 from fedrobust.data.calibration_sample import MOST_IMAGES, calibration_count
@@ -79,9 +80,11 @@ def forecast_of(
     steps = passes_of(algorithm, training.epochs) * -(-images // training.batch_size)
     numbers = layout.parameters + layout.statistics + sum(beside.values())
     matrix = aggregation_bytes(numbers, len(sampled), sums_only(federation.step))
-    # A forward pass is about a third of a step; the sweep over epsilons takes one each, the clean one, and a gradient.
+    # A forward pass is about a third of a plain step, whatever the recipe adds to it; the sweep over epsilons takes one
+    # each, the clean one, and a gradient.
     forwards = 1 + 3 + len(experiment.evaluation.epsilons)
-    image_seconds = registry.step_seconds / training.batch_size / 3
+    plain_seconds = registry.step_seconds / passes_of_recipe(training, experiment.base)
+    image_seconds = plain_seconds / training.batch_size / 3
     threads = evaluation_threads(experiment.engine)
     processes = workers if experiment.engine.name == "ray" and not experiment.engine.address else 0
     # At most two replies for each worker are in transit.

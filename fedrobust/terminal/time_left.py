@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import Experiment
+from fedrobust.config.recipe_passes import passes_of_recipe
 from fedrobust.config.resolve import (
     distillation_method_of,
 )
@@ -109,7 +110,9 @@ def stage_seconds(study: Experiment, figures: Mapping[str, Any]) -> dict[str, fl
     from fedrobust.audit.plan import Plan
     from fedrobust.training.distillation import TARGET_STEPS
 
-    an_image = figures["step-seconds"] / study.training.batch_size / 3 / max(1, figures["workers"])
+    # Neither audit nor student trains with the clients' recipe.
+    plain_step = figures["step-seconds"] / passes_of_recipe(study.training, study.base)
+    an_image = plain_step / study.training.batch_size / 3 / max(1, figures["workers"])
     all_images = figures["evaluation-seconds"] / (SWEEP + len(study.evaluation.epsilons))
     found: dict[str, float] = {}
     if study.audit.enabled:
@@ -122,7 +125,5 @@ def stage_seconds(study: Experiment, figures: Mapping[str, Any]) -> dict[str, fl
     if study.distillation.enabled:
         method = distillation_method_of(study.distillation, study.base)
         # The control makes as many steps, of one pass each.
-        found["distilling the student"] = (
-            TARGET_STEPS * (1 + passes_of_step(method)) * figures["step-seconds"]
-        )
+        found["distilling the student"] = TARGET_STEPS * (1 + passes_of_step(method)) * plain_step
     return found

@@ -1,9 +1,12 @@
-"""The passes that the benchmark of recipes counts are those of the documentation's table."""
+"""The passes that the benchmark of recipes counts are those of the documentation's table, and of the forecast."""
 
 import sys
 from pathlib import Path
 
 import pytest
+
+from fedrobust.config.recipe_passes import passes_of_recipe
+from fedrobust.config.sections import Training
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/benchmarks"
 
@@ -35,3 +38,24 @@ def counted():
 )
 def test_passes_are_counted(counted, spec, forward, backward, second):
     assert vars(counted(spec)) == {"forward": forward, "backward": backward, "second": second}
+
+
+@pytest.mark.parametrize(
+    ("spec", "replays"),
+    [
+        ("plain", 1),
+        ("fgsm", 1),
+        ("fgsm(random_start=True, share=1.0)", 1),
+        ("free(replays=3)", 3),
+        ("pgd(steps=3, warmup=0.5)", 1),
+        *[(f"{name}(steps=3)", 1) for name in ("trades", "mart", "logit-pairing", "dbfat", "fedrbn")],
+        ("gan-trainer", 1),
+        ("grad-align", 1),
+        ("gradient-penalty", 1),
+        *[(f"awp(recipe='{inner}(steps=2)')", 1) for inner in ("pgd", "trades", "dbfat")],
+        ("advprop(recipe='awp(recipe=\"pgd(steps=2)\")')", 1),
+    ],
+)
+def test_the_forecast_takes_them_for_granted(counted, spec, replays):
+    """Every replay of a batch is a step of its own."""
+    assert passes_of_recipe(Training(recipe=spec)) == pytest.approx(replays * counted(spec).units)

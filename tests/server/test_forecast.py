@@ -98,7 +98,7 @@ def federation(registry, sample, **settings):
     return SimpleNamespace(registry=registry, layout=LAYOUT, step=step, sampling=sampling)
 
 
-def forecast(workers=2, sampled=(1, 4, 6), **settings):
+def forecast(workers=2, sampled=(1, 4, 6), step=0.6, **settings):
     """Return the forecast of clients with 33, 64 and 8 images whose step of 32 takes 0.6 s; 50 images are evaluated."""
     settings = {
         "federation__clients": 10,
@@ -111,7 +111,7 @@ def forecast(workers=2, sampled=(1, 4, 6), **settings):
         **settings,
     }
     experiment = Experiment.of(**settings)
-    registry = ClientRegistry(np.array([1, 3, 4, 6]), None, np.array([33, 1000, 64, 8]), 0.6, 700)
+    registry = ClientRegistry(np.array([1, 3, 4, 6]), None, np.array([33, 1000, 64, 8]), step, 700)
     seen = []
 
     def sample(round):
@@ -160,6 +160,20 @@ def test_images_that_a_rule_asks_models_about_take_time(rule, passes):
     assert told.rule_passes == passes
     more = passes * (0.6 / 32 / 3) / evaluation_threads(experiment)
     assert told.training_seconds - plain.training_seconds == pytest.approx(more)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "passes"),
+    [("pgd(steps=5)", 6), ("free(replays=4)", 4), ("awp(recipe='trades(steps=3)')", 7 + 1 / 3)],
+)
+def test_an_evaluation_costs_the_same_whatever_the_clients_train_with(recipe, passes):
+    """A step takes as much longer as it has passes; images asked of models by a rule take no longer, either."""
+    _, plain = forecast(federation__aggregator="flshield")
+    _, robust = forecast(federation__aggregator="flshield", training__recipe=recipe, step=passes * 0.6)
+    assert robust.evaluation_seconds == pytest.approx(plain.evaluation_seconds)
+    trained = [one.training_seconds - 6 * one.step_seconds for one in (plain, robust)]
+    assert trained[0] > 0
+    assert trained[1] == pytest.approx(trained[0])
 
 
 def test_a_run_takes_the_room_of_a_model_and_of_three_checkpoints():

@@ -57,6 +57,16 @@ def test_the_stages_are_forecast_from_the_trial_steps():
     assert stage_seconds(study(audit__images=10**6), FIGURES) == stage_seconds(study(), FIGURES)
 
 
+@pytest.mark.parametrize("images", [0, 32])
+def test_the_clients_recipe_does_not_make_audit_and_student_dearer(images):
+    """Its step takes six times as long, and an evaluation no longer."""
+    plain = stage_seconds(study(audit__images=images, audit__student=True), FIGURES)
+    longer = {**FIGURES, "step-seconds": 6 * FIGURES["step-seconds"], "training-seconds": 48.0}
+    robust = study(audit__images=images, audit__student=True, training__recipe="pgd(steps=5)")
+    assert stage_seconds(robust, longer) == pytest.approx(plain)
+    assert len(plain) == 3
+
+
 def test_before_the_first_round_all_is_as_forecast(run):
     _, left = run
     assert left.seconds == pytest.approx(100 + AUDIT + STUDENT)
