@@ -50,10 +50,11 @@ Written by `make reference` (`experiments/reference/run.py`) from the records of
 
 Ten clients; of MedNIST 100, a fifth of which takes part in a round. Means over seeds, in brackets half the 95 %
 interval of the mean (Student's t), or its limits where it ends at 0 or 1. All scores are on the test images. Worst
-client: the accuracy of the global model under the class mix of the client for which it is lowest.
-Local models are trained on one client's images alone, in as many steps; they and FedBN's personal models are means over clients: accuracy by the client's class mix, balanced
-accuracy over the client's classes, AUC on all test images. Seconds are those of the rounds on two cores, two cells
-at a time; those of BreastMNIST at Dirichlet 0.5 and with FedBN are about twice as long as on a quiet machine."""
+client: the accuracy of the global model under the class mix of the client for which it is lowest. Local models are
+trained on one client's images alone, in as many steps; they and FedBN's personal models are means over clients:
+accuracy by the client's class mix, balanced accuracy over the client's classes, AUC on all test images. Seconds are
+those of the rounds on two cores, two cells at a time; those of BreastMNIST at Dirichlet 0.5 and with FedBN are about
+twice as long as on a quiet machine."""
 
 HEAD = ("", "accuracy", "balanced accuracy", "AUC", "worst client", "seconds", "seeds")
 
