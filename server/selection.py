@@ -127,9 +127,10 @@ def is_constant(validation: MetricsRecord) -> bool:
         False
     """
     if validation.multilabel:
-        sides = [(one.sensitivity, one.specificity) for one in validation.labels or ()]
         known = [
-            (min(found, spared), max(found, spared)) for found, spared in sides if None not in (found, spared)
+            sorted((one.sensitivity, one.specificity))
+            for one in validation.labels or ()
+            if one.sensitivity is not None and one.specificity is not None
         ]
         return bool(known) and all(low <= UNSEEN and high > ONE_CLASS for low, high in known)
     total, most = sum(validation.predicted), max(validation.predicted, default=0)

@@ -15,7 +15,8 @@ from fedrobust.evasion import Threat
 from fedrobust.models.layout import Weights
 from fedrobust.poisoning import SuccessCriterion
 from server.errors import UnmeasurableError
-from server.stages.evaluation import NO_CONTROL, PROBED, Evaluator, compiled_model_of
+from server.stages.evaluation import NO_CONTROL, Evaluator, compiled_model_of
+from server.stages.probed_images import PROBED
 
 BRIGHT = np.full((4, 4, 1), 200, np.uint8)
 DARK = np.full((4, 4, 1), 20, np.uint8)
