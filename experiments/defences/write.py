@@ -46,8 +46,8 @@ seed that all of them have; of one seed without an interval. It is not bold wher
 which does not tell how they vary. † marks figures with a model whose verdict is "degenerate": a constant classifier has
 50 on PneumoniaMNIST and BreastMNIST, 14.3 on DermaMNIST, under every attack, and its gain is none in robustness. With
 mobilenetv2, TRADES and MART attacked with shorter steps on BreastMNIST, and on PneumoniaMNIST with seeds 1 and 2: their
-means are over both, and no p of theirs there counts. TRADES has beta 3, its default and its paper's larger value is 6;
-GradAlign has weight 0.2, its authors' scripts give 0.063 at 4/255."""
+means are over both, and no p of theirs there counts. TRADES has beta 3 but for the row of 6, its
+default and its paper's larger value; GradAlign has weight 0.2, its authors' scripts give 0.063 at 4/255."""
 
 HEAD = (
     "defence",

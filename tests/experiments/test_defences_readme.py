@@ -123,5 +123,5 @@ def test_a_row_of_the_small_network_has_the_figures_of_its_records(name, figures
 
 
 def test_the_rows_of_one_defence_are_all_of_the_page_but_the_joined_ones():
-    assert len(list(single())) == 20
+    assert len(list(single())) == 21
     assert "the vote of 16 noisy copies alone" in dict(single())
