@@ -7,7 +7,7 @@ import numpy as np
 from fedrobust.aggregation import streams
 from fedrobust.algorithms.contract import passes_of
 from fedrobust.config import Experiment
-from fedrobust.config.recipe_passes import passes_of_recipe
+from fedrobust.config.resolve_training import recipe_of
 from fedrobust.config.sections import Engine
 from fedrobust.cores import cores
 from fedrobust.data.calibration_sample import MOST_IMAGES, calibration_count
@@ -20,6 +20,7 @@ from fedrobust.runs.checkpoint import KEPT
 from fedrobust.runs.forecast import Forecast, aggregation_bytes, available_memory, check_memory, makespan
 from fedrobust.runs.record import ToleranceRecord
 from fedrobust.training.calibration import peak_memory
+from fedrobust.training.recipes.recipe import passes_of_batch
 from server.aggregation_step import AggregationStep
 from server.federation import Federation
 
@@ -83,7 +84,7 @@ def forecast_of(
     # A forward pass is about a third of a plain step, whatever the recipe adds to it; the sweep over epsilons takes one
     # each, the clean one, and a gradient.
     forwards = 1 + 3 + len(experiment.evaluation.epsilons)
-    plain_seconds = registry.step_seconds / passes_of_recipe(training, experiment.base)
+    plain_seconds = registry.step_seconds / passes_of_batch(recipe_of(training, experiment.base))
     image_seconds = plain_seconds / training.batch_size / 3
     threads = evaluation_threads(experiment.engine)
     processes = workers if experiment.engine.name == "ray" and not experiment.engine.address else 0

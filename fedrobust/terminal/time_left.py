@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from fedrobust.config import Experiment
-from fedrobust.config.recipe_passes import passes_of_recipe
-from fedrobust.config.resolve import (
-    distillation_method_of,
-)
+from fedrobust.config.resolve import distillation_method_of
+from fedrobust.config.resolve_training import recipe_of
 from fedrobust.errors import FedrobustError
 from fedrobust.runs.events import Event, ForecastMade, RoundFinished, StageStarted, StudyResumed, StudyStarted
 from fedrobust.runs.forecast import duration
 from fedrobust.training.distillation_methods.contract import passes_of_step
+from fedrobust.training.recipes.recipe import passes_of_batch
 
 SWEEP = 4
 """Forward passes of an evaluation beside those at each epsilon: the clean one, and a gradient."""
@@ -111,7 +110,7 @@ def stage_seconds(study: Experiment, figures: Mapping[str, Any]) -> dict[str, fl
     from fedrobust.training.distillation import TARGET_STEPS
 
     # Neither audit nor student trains with the clients' recipe.
-    plain_step = figures["step-seconds"] / passes_of_recipe(study.training, study.base)
+    plain_step = figures["step-seconds"] / passes_of_batch(recipe_of(study.training, study.base))
     an_image = plain_step / study.training.batch_size / 3 / max(1, figures["workers"])
     all_images = figures["evaluation-seconds"] / (SWEEP + len(study.evaluation.epsilons))
     found: dict[str, float] = {}

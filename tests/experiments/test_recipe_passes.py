@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fedrobust.config.recipe_passes import passes_of_recipe
-from fedrobust.config.sections import Training
+from fedrobust.spec import build
+from fedrobust.training.recipes import RECIPES
+from fedrobust.training.recipes.recipe import passes_of_batch
 
 HERE = Path(__file__).resolve().parents[2] / "experiments/benchmarks"
 
@@ -58,4 +59,4 @@ def test_passes_are_counted(counted, spec, forward, backward, second):
 )
 def test_the_forecast_takes_them_for_granted(counted, spec, replays):
     """Every replay of a batch is a step of its own."""
-    assert passes_of_recipe(Training(recipe=spec)) == pytest.approx(replays * counted(spec).units)
+    assert passes_of_batch(build(RECIPES, spec)) == pytest.approx(replays * counted(spec).units)

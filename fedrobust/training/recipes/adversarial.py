@@ -32,11 +32,18 @@ class AdversarialRecipe:
     """
 
     attacks: ClassVar[tuple[str, ...]] = ("pgd",)
+    loss_passes: ClassVar[float] = 1.0
+    """Passes of the loss and its gradient, each a forward and a backward pass."""
 
     epsilon: PixelEpsilon = 8 / 255
     steps: Count = 10
     step_size: PixelStep = 0.0
     warmup: Share = 0.0
+
+    @property
+    def passes(self) -> float:
+        """Passes of a batch: one for each step, and those of the loss."""
+        return self.steps + self.loss_passes
 
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the loss of `batch`."""

@@ -59,6 +59,11 @@ class AdvProp:
         return inner
 
     @property
+    def passes(self) -> float:
+        """Passes of a batch: those of the inner recipe, and one of the clean images."""
+        return self.inner.passes + 1.0
+
+    @property
     def epsilon(self) -> float | str:
         """The inner recipe's epsilon."""
         return self.inner.epsilon

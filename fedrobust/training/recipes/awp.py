@@ -50,6 +50,11 @@ class AWP:
         return inner
 
     @property
+    def passes(self) -> float:
+        """Passes of a batch: those of the inner recipe, and of its loss again, by which the weights are moved."""
+        return self.inner.passes + self.inner.loss_passes
+
+    @property
     def epsilon(self) -> float | str:
         """The inner recipe's epsilon."""
         return self.inner.epsilon

@@ -9,7 +9,7 @@ from fedrobust.bounds import NonNegative
 from fedrobust.lazy import tf
 from fedrobust.training.perturbation import project
 from fedrobust.training.recipes.adversarial import AdversarialRecipe, divergence, near
-from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+from fedrobust.training.recipes.recipe import FORWARD, RECIPES, Batch, StepLoss, weighted_mean
 
 
 class Attacked(NamedTuple):
@@ -48,6 +48,7 @@ class DBFAT(AdversarialRecipe):
     """
 
     one_class: ClassVar[bool] = True
+    loss_passes: ClassVar[float] = 1.0 + FORWARD
 
     beta: NonNegative = 1.0
 

@@ -43,6 +43,7 @@ class FedRBN(AdversarialRecipe):
     """
 
     shares_statistics: ClassVar[bool] = True
+    loss_passes: ClassVar[float] = 2.0
 
     weight: Share = 0.5
     calibration: Share = 0.5
@@ -83,6 +84,7 @@ class PseudoNoise:
     """
 
     attacks: ClassVar[tuple[str, ...]] = ()
+    passes: ClassVar[float] = 2.0
 
     weight: Share = 0.5
 

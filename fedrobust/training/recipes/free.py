@@ -39,6 +39,11 @@ class Free:
     epsilon: PixelEpsilon = 8 / 255
     replays: Replays = 8
 
+    @property
+    def passes(self) -> float:
+        """Passes of a batch: one for each replay."""
+        return float(self.replays)
+
     def __call__(self, batch: Batch) -> StepLoss:
         """Return the mean loss of the perturbed images."""
         perturbation = batch.carried[0][: tf.shape(batch.images)[0]]

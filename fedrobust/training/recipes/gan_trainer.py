@@ -45,6 +45,7 @@ class GANTrainer:
 
     attacks: ClassVar[tuple[str, ...]] = ("fgsm",)
     one_class: ClassVar[bool] = True
+    passes: ClassVar[float] = 4.0
 
     epsilon: PixelEpsilon = 8 / 255
     clean: Share = 0.5

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fedrobust.bounds import NonNegative, PixelEpsilon, PositiveShare
 from fedrobust.lazy import tf
 from fedrobust.training.perturbation import input_gradient, penalised_gradient, random_start
 from fedrobust.training.recipes.fgsm import FGSMTraining
-from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss
+from fedrobust.training.recipes.recipe import FORWARD, RECIPES, Batch, StepLoss
 
 
 @RECIPES.register("grad-align")
@@ -31,6 +32,8 @@ class GradAlign(FGSMTraining):
         warmup: see `AdversarialRecipe`.
         weight: of the regulariser; the paper's lambda, 0.2 at 8/255 on CIFAR-10.
     """
+
+    loss_passes: ClassVar[float] = 5.0 - 2 * FORWARD  # three forward and five backward passes
 
     epsilon: PixelEpsilon = 8 / 255
     random_start: bool = True

@@ -8,7 +8,7 @@ from typing import ClassVar
 from fedrobust.bounds import NonNegative
 from fedrobust.lazy import tf
 from fedrobust.training.perturbation import penalised_gradient
-from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+from fedrobust.training.recipes.recipe import FORWARD, RECIPES, Batch, StepLoss, weighted_mean
 
 
 @RECIPES.register("gradient-penalty")
@@ -28,6 +28,7 @@ class GradientPenalty:
     """
 
     attacks: ClassVar[tuple[str, ...]] = ()
+    passes: ClassVar[float] = 4.0 - 2 * FORWARD  # two forward and four backward passes
 
     weight: NonNegative = 0.001
 

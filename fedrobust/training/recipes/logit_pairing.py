@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fedrobust.bounds import NonNegative
 from fedrobust.lazy import tf
@@ -29,6 +30,8 @@ class LogitPairing(AdversarialRecipe):
         warmup: see `AdversarialRecipe`.
         weight: of the squared difference.
     """
+
+    loss_passes: ClassVar[float] = 2.0
 
     weight: NonNegative = 0.5
 

@@ -30,6 +30,7 @@ class MART(AdversarialRecipe):
     """
 
     one_class: ClassVar[bool] = True
+    loss_passes: ClassVar[float] = 2.0
 
     beta: NonNegative = 6.0
 

@@ -12,6 +12,9 @@ from fedrobust.training.losses.contract import Objective
 
 RECIPES = Registry("training recipe", "fedrobust.training.recipes")
 
+FORWARD = 1 / 3
+"""A forward pass, in passes: the backward one takes about twice as long."""
+
 
 def no_other_weights(weights: Sequence[tf.Tensor]) -> Batch:
     """Raise NotImplementedError: the batch has a model with fixed weights."""
@@ -114,6 +117,9 @@ class Recipe(Protocol):
     ``training.recipe-clients`` leaves out; without it they train plainly. A registered name works at every hospital, a
     dotted path only where its module is allowed (``own-modules``).
 
+    An attribute ``passes`` is the cost of a batch in forward and backward passes, all replays together, for forecasts;
+    without it, 1.
+
     With the class attribute ``two_batchnorms = True`` the model has a second set of BatchNorm (`Batch.auxiliary`).
 
     With a setting ``replays`` above 1 every batch is trained that many times in a row, each time a step of the
@@ -138,6 +144,17 @@ def weighted_mean(losses: tf.Tensor, example_weights: tf.Tensor) -> tf.Tensor:
 def shares_statistics(recipe: Recipe) -> bool:
     """Return whether the server takes BatchNorm statistics only from clients that changed them."""
     return bool(getattr(recipe, "shares_statistics", False))
+
+
+def passes_of_batch(recipe: Recipe) -> float:
+    """Return the passes of a batch, each a forward and a backward pass as in plain training.
+
+    Example:
+        >>> from fedrobust.training.recipes import PGDTraining, Plain
+        >>> passes_of_batch(Plain()), passes_of_batch(PGDTraining(steps=5))
+        (1.0, 6.0)
+    """
+    return float(getattr(recipe, "passes", 1.0))
 
 
 def others_of(recipe: Recipe) -> str:

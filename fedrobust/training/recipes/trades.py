@@ -8,7 +8,7 @@ from typing import ClassVar
 from fedrobust.bounds import NonNegative
 from fedrobust.lazy import tf
 from fedrobust.training.recipes.adversarial import AdversarialRecipe, both, divergence, near
-from fedrobust.training.recipes.recipe import RECIPES, Batch, StepLoss, weighted_mean
+from fedrobust.training.recipes.recipe import FORWARD, RECIPES, Batch, StepLoss, weighted_mean
 
 
 @RECIPES.register("trades")
@@ -30,8 +30,14 @@ class TRADES(AdversarialRecipe):
     """
 
     one_class: ClassVar[bool] = True
+    loss_passes: ClassVar[float] = 2.0
 
     beta: NonNegative = 6.0
+
+    @property
+    def passes(self) -> float:
+        """Passes of a batch: also a forward pass of the clean images, from whose predictions those crafted move."""
+        return super().passes + FORWARD
 
     def crafted(self, batch: Batch) -> tf.Tensor:
         """Return the images in the ball whose predictions diverge most from those of the clean ones."""
