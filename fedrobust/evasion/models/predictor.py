@@ -163,7 +163,10 @@ class Predictor:
             NotDifferentiableError: no gradient function was given.
         """
         if self.vjp is None:
-            raise NotDifferentiableError(f"{self.name} is a function without a gradient")
+            raise NotDifferentiableError(
+                f"{self.name} is a function without a gradient; choose attacks that need none, such as square, "
+                "hop-skip-jump or noise"
+            )
         aims = labels if targets is None else targets
         parts = [
             [piece[:real] for piece in self._slopes(images[rows], labels[rows], loss, aims[rows])]
